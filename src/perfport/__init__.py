@@ -1,0 +1,56 @@
+"""Carry a performance model of a DNN system to a new environment with a handful of measurements.
+
+The names below are the public API. They are loaded when first used, so that `import perfport`
+costs next to nothing and pulls in no heavy package.
+
+Example:
+    >>> import perfport
+    >>> tables = perfport.read_tables("measurements/")  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perfport.advise.recommend import recommend as recommend
+    from perfport.data.dataset import Dataset as Dataset
+    from perfport.data.environment import Environment as Environment
+    from perfport.data.measurement import Measurement as Measurement
+    from perfport.data.measurement import Property as Property
+    from perfport.data.measurement import Status as Status
+    from perfport.data.store import Store as Store
+    from perfport.data.tables import read_tables as read_tables
+    from perfport.data.tables import write_tables as write_tables
+    from perfport.space.options import Option as Option
+    from perfport.space.space import Space as Space
+    from perfport.transfer.api import propose as propose
+    from perfport.transfer.api import transfer as transfer
+
+_HOME = {
+    "Dataset": "perfport.data.dataset",
+    "Environment": "perfport.data.environment",
+    "Measurement": "perfport.data.measurement",
+    "Option": "perfport.space.options",
+    "Property": "perfport.data.measurement",
+    "Space": "perfport.space.space",
+    "Status": "perfport.data.measurement",
+    "Store": "perfport.data.store",
+    "propose": "perfport.transfer.api",
+    "read_tables": "perfport.data.tables",
+    "recommend": "perfport.advise.recommend",
+    "transfer": "perfport.transfer.api",
+    "write_tables": "perfport.data.tables",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605  # one list of names, not two
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'perfport' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
