@@ -1,0 +1,54 @@
+"""The verdict on a transfer: were the sources used, how far, and what did it buy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Decision", "Verdict"]
+
+Decision = Literal["helped", "no help", "harmful, not used"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the sources of a transfer were used. All errors are estimates from the target rows alone.
+
+    Attributes:
+        decision: "helped" (the sources lower the estimated error), "no help" (they change little, or
+            there are none, or nothing can be said from so few rows), "harmful, not used" (they would
+            raise the error; the model rests on the target rows).
+        weights: Member or source -> share of the prediction it carries; members are named
+            "member:<name>", sources "source:<environment>". Empty for strategies without weights.
+        estimated_error_pct: Leave-one-out estimate of the mean absolute percentage error, in percent;
+            None when it cannot be estimated (a single target row).
+        target_only_error_pct: The same for a model of the target rows alone.
+        gain: target_only_error_pct / estimated_error_pct; above 1 the transfer pays. None if unknown.
+        notes: What the caller should know: rows dropped, options or levels that were not transferred.
+    """
+
+    decision: Decision
+    weights: Mapping[str, float] = field(default_factory=dict)
+    estimated_error_pct: float | None = None
+    target_only_error_pct: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gain(self) -> float | None:
+        """Estimated error without the sources over estimated error with them; None if unknown."""
+        if self.estimated_error_pct is None or self.target_only_error_pct is None:
+            return None
+        # An exact fit leaves no error to compare with; a floor keeps the ratio finite.
+        return self.target_only_error_pct / max(self.estimated_error_pct, 1e-9)
+
+    def __str__(self) -> str:
+        """One line: decision, errors, weights above 1 %, notes."""
+        parts = [self.decision]
+        if self.estimated_error_pct is not None:
+            text = f"estimated error {self.estimated_error_pct:.3g} %"
+            if self.target_only_error_pct is not None:
+                text += f" (target only {self.target_only_error_pct:.3g} %, gain {self.gain:.2f})"
+            parts.append(text)
+        shares = [f"{name} {weight:.2f}" for name, weight in self.weights.items() if weight >= 0.01]
+        if shares:
+            parts.append("weights " + ", ".join(shares))
+        return "; ".join([*parts, *self.notes])
