@@ -1,0 +1,1 @@
+"""The learning wing: numbers and configurations in, predictions and readable influences out."""
