@@ -1,0 +1,1 @@
+"""The hall where measuring and learning meet: environments, measurements, datasets, tables, the store."""

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from perfport.data.environment import Environment
 from perfport.space.options import Level
 
-__all__ = ["Direction", "FloatArray", "Measurement", "Property", "Status", "configuration_key"]
+__all__ = ["Direction", "FloatArray", "Measurement", "Property", "Status", "configuration_key", "unit_of"]
 
 FloatArray = NDArray[np.float64]
 Direction = Literal["minimise", "maximise", "unclear"]
+
+_UNIT_OF_ENDING = {unit: unit for unit in ("s", "ms", "us", "ns", "mJ", "kJ", "J", "mW", "W", "Hz", "MHz", "GHz")}
+_UNIT_OF_ENDING |= {"j": "J", "w": "W", "hz": "Hz", "bytes": "B", "c": "C", "pct": "%"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,17 @@ class Property:
     unit: str = ""
     direction: Direction = "minimise"
     description: str = ""
+
+
+def unit_of(property_name: str) -> str:
+    """Return the unit that the ending of a property's name states, "" if it states none.
+
+    Example:
+        >>> unit_of("inference_time_s"), unit_of("energy_j"), unit_of("accuracy")
+        ('s', 'J', '')
+    """
+    head, _, ending = property_name.rpartition("_")
+    return _UNIT_OF_ENDING.get(ending, "") if head else ""
 
 
 class Status(StrEnum):

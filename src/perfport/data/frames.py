@@ -1,0 +1,74 @@
+"""Levels in data frames: which are wrong, and which options a frame implies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from perfport.errors import UsageError
+from perfport.space.columns import NOT_A_LEVEL, column_of, positions_of
+from perfport.space.options import Option
+
+__all__ = ["LevelProblem", "infer_options", "level_column"]
+
+# More numbers than this in one column are a range, not a list of levels (clock tables have up to about 50 steps).
+_MOST_LISTED_LEVELS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LevelProblem:
+    """The first row of a column that holds no level of its option."""
+
+    row: int
+    text: str
+
+
+def level_column(option: Option, column: "pd.Series[Any]") -> "pd.Series[Any] | LevelProblem":
+    """Return the column with the option's own levels, in their dtype (see `space.columns`), or the first wrong cell.
+
+    Inactive cells (None, NaN) are legal.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    cells = positions_of(option, column)
+    wrong = np.flatnonzero(cells == NOT_A_LEVEL if cells.dtype == np.int32 else np.isinf(cells))
+    if len(wrong) == 0:
+        return column_of(option, cells)
+    level = column.iloc[wrong[0]]
+    level = level.item() if isinstance(level, np.generic) else level
+    return LevelProblem(int(wrong[0]), f"option '{option.name}': {level!r} is not a level; {option.allowed}")
+
+
+def infer_options(frame: pd.DataFrame, chosen: Sequence[str | Option]) -> list[Option]:
+    """Return an option a chosen column, with the levels found where only a name is given.
+
+    Booleans become boolean options, texts categorical ones, few numbers an ordinal list, many a range.
+
+    Raises:
+        UsageError: If a column does not exist, is empty, or has a missing level.
+    """
+    return [item if isinstance(item, Option) else _inferred(frame, item) for item in chosen]
+
+
+def _inferred(frame: pd.DataFrame, name: str) -> Option:
+    if name not in frame.columns:
+        raise UsageError(f"the frame has no column '{name}'; its columns are {', '.join(map(str, frame.columns))}")
+    column = frame[name]
+    if column.isna().any():
+        row = int(np.flatnonzero(column.isna())[0])
+        raise UsageError(
+            f"row {row}: option '{name}' has no level; give a space with a condition if it may be inactive"
+        )
+    found = [value.item() if isinstance(value, np.generic) else value for value in pd.unique(column)]
+    if not found:
+        raise UsageError(f"column '{name}' has no rows, so its levels are not known; give a space")
+    if all(isinstance(value, bool) for value in found):
+        return Option(name=name, type="boolean")
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
+        whole = all(float(value).is_integer() for value in found)
+        if len(found) <= _MOST_LISTED_LEVELS:
+            return Option(name=name, type="ordinal", values=tuple(sorted(found)))
+        return Option(name=name, type="integer" if whole else "float", lower=min(found), upper=max(found))
+    return Option(name=name, type="categorical", values=tuple(sorted(str(value) for value in found)))

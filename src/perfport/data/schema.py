@@ -1,0 +1,335 @@
+"""The datacard: what `datacard.yaml` beside the CSV files of a system says about them.
+
+A card names the system, its options, objectives and environments. A hand-made card may be small:
+
+    system: my_board
+    options:
+    - {name: threads, type: ordinal, values: [1, 2, 4]}
+    objectives:
+    - {name: inference_time_s, unit: s}
+    environments:
+    - {name: laptop, file: laptop.csv, hardware: 4-core laptop}
+
+Whatever a card says beyond this schema at its top level (source, licence, known defects) is kept and
+written back, but never read by perfport.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from perfport.data.environment import Fact
+from perfport.data.measurement import Direction, unit_of
+from perfport.errors import TableError
+from perfport.space.options import OptionType, Owner, Scale
+from perfport.units import conversion_factor
+
+__all__ = [
+    "CARD_FILE",
+    "Card",
+    "EnvironmentCard",
+    "ObjectiveCard",
+    "OptionCard",
+    "RangeCard",
+    "card_schema",
+    "read_card",
+]
+
+CARD_FILE = "datacard.yaml"
+# A card is written by people; one of this size is not a card, and reading it could fill the memory.
+_LARGEST_CARD_BYTES = 16 * 2**20
+
+CellLevel = StrictBool | StrictInt | StrictFloat | StrictStr
+_TYPE_ALIASES: dict[str, OptionType] = {"bool": "boolean", "int": "integer"}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RangeCard(_Part):
+    """Levels given by their smallest and largest number; an ordinal option has those found in the files."""
+
+    min: StrictInt | StrictFloat
+    max: StrictInt | StrictFloat
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min <= self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class OptionCard(_Part):
+    """One option.
+
+    Attributes:
+        name: The column that holds its levels.
+        type: boolean (or bool), categorical, ordinal, integer (or int), float.
+        values: The legal levels, in order; a range; "see CSV" or nothing for the levels found in the files.
+        n_levels: For people.
+        constant: For people: one level in all files.
+        constant_in: For people: environments in which only one level occurs.
+    """
+
+    name: str = Field(min_length=1)
+    type: OptionType
+    description: str = ""
+    unit: str = ""
+    group: str = ""
+    scale: Scale | None = None
+    owner: Owner = "system"
+    default: CellLevel | None = None
+    values: tuple[CellLevel, ...] | RangeCard | Literal["see CSV"] | None = None
+    n_levels: int | None = None
+    constant: bool = False
+    constant_in: tuple[str, ...] = ()
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _alias(cls, given: object) -> object:
+        return _TYPE_ALIASES.get(given, given) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _has_levels(self) -> Self:
+        if isinstance(self.values, RangeCard) and self.type in ("boolean", "categorical"):
+            raise ValueError(f"a {self.type} option cannot have a range of values; list them")
+        if isinstance(self.values, tuple):
+            if not self.values:
+                raise ValueError("values must not be empty; leave them out to take the levels found in the files")
+            if len(set(self.values)) < len(self.values):
+                raise ValueError("values must not repeat")
+        return self
+
+
+class ObjectiveCard(_Part):
+    """One property.
+
+    Attributes:
+        name: The column that holds its responses.
+        unit: Unit of the numbers; must not contradict an ending of the name such as `_s` or `_ms`.
+        log_se_column: The column that holds the standard error of the logarithm, if there is one.
+        may_be_absent: Whether a row that is ok may have no value (an empty cell).
+    """
+
+    name: str = Field(min_length=1)
+    unit: str | None = None
+    direction: Direction = "minimise"
+    description: str = ""
+    log_se_column: str | None = None
+    may_be_absent: bool = False
+
+    @model_validator(mode="after")
+    def _unit_fits_name(self) -> Self:
+        stated = unit_of(self.name)
+        # A unit in words ("images/s", "s (not stated in the file)") is taken as it is; only two plain units can clash.
+        if stated and self.unit and self.unit != stated and _is_plain(stated) and _is_plain(self.unit):
+            raise ValueError(f"the name says its unit is '{stated}', the card says '{self.unit}'; correct one of them")
+        return self
+
+
+class EnvironmentCard(_Part):
+    """One environment.
+
+    Attributes:
+        name: Unique within the card.
+        file: CSV file (or .csv.gz) in the folder of the card.
+        rows: Number of rows of the file, checked when it is read.
+        hardware: Facts by name, or a text that describes it; so for the other facets.
+        network: The network under test.
+        workload: Its input.
+        software: Runtime and system versions.
+    """
+
+    name: str = Field(min_length=1)
+    file: str = Field(min_length=1)
+    rows: int | None = Field(default=None, ge=0)
+    hardware: str | dict[str, Fact] | None = None
+    network: str | dict[str, Fact] | None = None
+    workload: str | dict[str, Fact] | None = None
+    software: str | dict[str, Fact] | None = None
+
+
+class ConditionCard(_Part):
+    """An option that is active only when an expression over other options holds."""
+
+    option: str
+    when: str
+
+
+class Card(BaseModel):
+    """The whole datacard.
+
+    Attributes:
+        system: Name of the system under test.
+        index_column: A column that identifies a row and is no option.
+        repetition_column: A column that numbers the repetitions of a configuration: rows that differ
+            only in it (and in their responses) are folded to their median and its standard error.
+        outcome_column: A column that says how the row ended: ok, invalid, failed or timed_out.
+        reason_column: A column that says why it is not ok.
+        cost_column: A column with the seconds it took to measure the row.
+        conditions, forbidden, constraints, constants: As in a space file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    system: str = Field(min_length=1)
+    title: str = ""
+    options: tuple[OptionCard, ...] = Field(min_length=1)
+    objectives: tuple[ObjectiveCard, ...] = Field(min_length=1)
+    environments: tuple[EnvironmentCard, ...] = Field(min_length=1)
+    index_column: str | None = None
+    repetition_column: str | None = None
+    outcome_column: str | None = None
+    reason_column: str | None = None
+    cost_column: str | None = None
+    conditions: tuple[ConditionCard, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    constants: dict[str, CellLevel] = Field(default_factory=dict)
+
+    @property
+    def special_columns(self) -> dict[str, str]:
+        """Role -> column, for the columns that are neither option nor objective and mean something."""
+        roles = ("index", "repetition", "outcome", "reason", "cost")
+        named = {role: getattr(self, f"{role}_column") for role in roles}
+        return {role: column for role, column in named.items() if column is not None}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the card says beyond this schema."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        columns = [
+            *(option.name for option in self.options),
+            *(objective.name for objective in self.objectives),
+            *(objective.log_se_column for objective in self.objectives if objective.log_se_column),
+            *self.special_columns.values(),
+        ]
+        for kind, names in (("column", columns), ("environment", [item.name for item in self.environments])):
+            repeated = [name for position, name in enumerate(names) if name in names[:position]]
+            if repeated:
+                raise ValueError(f"{kind} '{repeated[0]}' is named twice; names must be unique")
+        return self
+
+
+def card_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a datacard."""
+    return Card.model_json_schema()
+
+
+def read_card(folder: Path) -> Card:
+    """Read and check `datacard.yaml` of a folder.
+
+    Raises:
+        TableError: If it is missing, not UTF-8, not YAML or not a card; names the file and the place.
+    """
+    path = folder / CARD_FILE
+    if not folder.is_dir():
+        raise TableError(f"{folder}: no such folder; give the folder that holds {CARD_FILE}", file=path)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_CARD_BYTES + 1)
+    except FileNotFoundError:
+        raise TableError(
+            f"{path}: no such file; a table folder needs a card, see perfport.data.schema", file=path
+        ) from None
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read: {error.strerror}", file=path) from error
+    if len(content) > _LARGEST_CARD_BYTES:
+        raise TableError(f"{path}: larger than {_LARGEST_CARD_BYTES // 2**20} MiB; is this a datacard?", file=path)
+    return parse_card(content, path)
+
+
+def parse_card(content: bytes, path: Path) -> Card:
+    """Read a card from its bytes; `path` names it in errors."""
+    try:
+        data = yaml.load(content.decode("utf-8"), Loader=_CardLoader)  # noqa: S506  # a safe loader, see below
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8", file=path) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise TableError(f"{path}: not YAML: {_yaml_problem(error)}", file=path) from error
+    if not isinstance(data, dict):
+        raise TableError(f"{path}: a card is a mapping with system, options, objectives, environments", file=path)
+    try:
+        return Card.model_validate(data)
+    except ValidationError as error:
+        raise TableError(f"{path}: {'; '.join(_validation_problems(error))}", file=path) from error
+
+
+def _is_plain(unit: str) -> bool:
+    return any(conversion_factor(unit, base) is not None for base in ("s", "J", "W", "Hz", "B"))
+
+
+def _yaml_problem(error: yaml.YAMLError | RecursionError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+    return where + " ".join(str(getattr(error, "problem", None) or error).split())
+
+
+def _validation_problems(error: ValidationError) -> Iterator[str]:
+    """Yield one readable text a problem, the first few; pydantic's own text runs over many lines."""
+    seen: set[tuple[int | str, ...]] = set()
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        # The alternatives of a union repeat the same place; the first says enough.
+        place = tuple(part for part in problem["loc"][:3])
+        if place not in seen:
+            seen.add(place)
+            where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+            text = problem["msg"].removeprefix("Value error, ")
+            yield f"{where}: {text}" if where else text
+        if len(seen) == 3:
+            return
+
+
+class _CardLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+    """A safe loader that reads plain scalars as YAML 1.2 does, and refuses repeated keys.
+
+    YAML 1.1 turns the levels `on` and `off` into booleans, `16:9` into 969 and a date into an object;
+    a card means the text.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode)]
+        for position, (child, _) in enumerate(node.value):
+            if isinstance(child, yaml.ScalarNode) and child.value in keys[:position]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{child.value}' is repeated", child.start_mark
+                )
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+):
+    _CardLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+# YAML 1.1 would read 010 as eight.
+_CardLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
