@@ -1,0 +1,1 @@
+"""The ground: options, rules between them, configurations, and how two spaces meet."""

@@ -1,0 +1,151 @@
+"""Columns of configurations: from levels to positions among an option's levels, and back.
+
+Inside this room many configurations are a *block*: option name -> array, shape (n,), with level
+positions (int32, -1 where inactive) for finite options and the level itself (float64, NaN where
+inactive) for ranges. Outside they are a `DataFrame`. The dtypes of its columns:
+
+========  =================  ==================================
+levels    no row inactive    some rows inactive
+========  =================  ==================================
+boolean   bool               object: True, False, None
+int       int64              float64 with NaN
+float     float64            float64 with NaN
+text      str                str with NaN
+mixed     object             object with None
+========  =================  ==================================
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perfport.space.constraints import Operand
+from perfport.space.options import Level, Option
+
+__all__ = [
+    "INACTIVE",
+    "NOT_A_LEVEL",
+    "Block",
+    "Cells",
+    "active_rows",
+    "column_of",
+    "column_of_levels",
+    "inactive_column",
+    "n_rows",
+    "operand_of_cells",
+    "positions_of",
+    "take_rows",
+]
+
+Cells = NDArray[np.int32] | NDArray[np.float64]
+Block = dict[str, Cells]
+
+INACTIVE = -1
+NOT_A_LEVEL = -2
+
+
+def n_rows(block: Mapping[str, Cells]) -> int:
+    """Return the number of configurations in a block of at least one option."""
+    return len(next(iter(block.values())))
+
+
+def take_rows(block: Mapping[str, Cells], rows: NDArray[Any] | slice) -> Block:
+    """Return the block of the given rows (numbers, a mask or a slice)."""
+    return {name: cells[rows] for name, cells in block.items()}
+
+
+def active_rows(cells: Cells) -> NDArray[np.bool_]:
+    """Return where an option is active, shape (n,)."""
+    return np.asarray(cells >= 0) if cells.dtype == np.int32 else ~np.isnan(cells)
+
+
+def inactive_column(option: Option, n: int) -> Cells:
+    """Return the cells of an option that is inactive in all n rows."""
+    return np.full(n, np.nan) if option.levels is None else np.full(n, INACTIVE, dtype=np.int32)
+
+
+def positions_of(option: Option, column: "pd.Series[Any]") -> Cells:
+    """Return the cells a column of a frame stands for.
+
+    Args:
+        option: The option.
+        column: Levels, any dtype; NaN and None are inactive.
+
+    Returns:
+        Positions, int32, `INACTIVE` or `NOT_A_LEVEL` where there is none; for a range the numbers
+        themselves, float64, NaN where inactive and infinite where they are outside of it.
+    """
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if is_number and option.is_numeric:
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return _numbers_in_range(option, numbers) if option.levels is None else _positions_of_numbers(option, numbers)
+    codes, uniques = pd.factorize(column)  # -1 stands for a missing value here, too
+    if option.levels is None:
+        known = [float(level) if option.contains(level) else np.inf for level in uniques]
+        return np.array([*known, np.nan], dtype=np.float64)[codes]
+    positions = [option.code(level) for level in uniques]
+    table = [NOT_A_LEVEL if position is None else position for position in positions]
+    return np.array([*table, INACTIVE], dtype=np.int32)[codes]
+
+
+def column_of(option: Option, cells: Cells) -> "pd.Series[Any]":
+    """Return the column of a frame for cells without `NOT_A_LEVEL`, in the dtype of the table above."""
+    if option.levels is None:
+        return pd.Series(cells, dtype=np.float64)
+    if option.kind == "text":
+        return pd.Series(pd.array(list(option.levels), dtype="str").take(cells, allow_fill=True))
+    if (cells == INACTIVE).any():
+        return pd.Series(_table(option, None if option.kind in ("boolean", "mixed") else np.nan)[cells])
+    return pd.Series(_table(option)[cells])
+
+
+def column_of_levels(option: Option, levels: list[Level | None]) -> "pd.Series[Any]":
+    """Return the column of a frame for given levels; what is no level of the option is kept as it is."""
+    raw = pd.Series(levels, dtype=object)
+    cells = positions_of(option, raw)
+    if cells.dtype == np.int32 and (cells == NOT_A_LEVEL).any():
+        return raw.infer_objects()
+    if cells.dtype == np.float64 and np.isinf(cells).any():
+        return raw.infer_objects()
+    return column_of(option, cells)
+
+
+def operand_of_cells(option: Option, cells: Cells) -> Operand:
+    """Return what an expression sees of the cells."""
+    if option.levels is None:
+        return Operand(cells, active_rows(cells))
+    if option.kind in ("boolean", "number"):
+        return Operand(np.array(option.levels, dtype=np.float64)[cells], active_rows(cells))
+    return Operand(_table(option)[cells], active_rows(cells))
+
+
+def _table(option: Option, *inactive: object) -> NDArray[Any]:
+    """Return the levels as an array, with what stands for an inactive cell at the end (position -1)."""
+    levels = [*(option.levels or ()), *inactive]
+    if option.kind == "mixed" or (option.kind == "text" or (option.kind == "boolean" and inactive)):
+        table = np.empty(len(levels), dtype=object)
+        table[:] = levels
+        return table
+    return np.array(levels)
+
+
+def _positions_of_numbers(option: Option, numbers: NDArray[np.float64]) -> NDArray[np.int32]:
+    levels = np.array(option.levels, dtype=np.float64)
+    order = np.argsort(levels)
+    ordered = levels[order]
+    right = np.searchsorted(ordered, numbers).clip(1, max(1, len(levels) - 1)) if len(levels) > 1 else 0
+    right = np.broadcast_to(right, numbers.shape)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(np.abs(numbers - ordered[left]) <= np.abs(numbers - ordered[right]), left, right)
+    found = np.isclose(numbers, ordered[nearest], rtol=1e-9, atol=0.0)
+    positions = np.where(found, order[nearest], NOT_A_LEVEL)
+    return np.where(np.isnan(numbers), INACTIVE, positions).astype(np.int32)
+
+
+def _numbers_in_range(option: Option, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    lower, upper = option.bounds
+    outside = (numbers < lower) | (numbers > upper)
+    return np.where(outside, np.inf, numbers)

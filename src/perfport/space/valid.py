@@ -1,0 +1,357 @@
+"""The set of valid configurations: in order, counted, and drawn from uniformly.
+
+Options that no rule links are independent, so the set is a product of small sets, one for each
+*component* of linked options. A component is grown option by option, parents before children, and a
+rule cuts as soon as all its options are there. An inactive option has one cell, not one for each
+level, so configurations that differ only in inactive options are one configuration from the start.
+
+Source: our choice. The rejection sampling of ConfigSpace draws all hyperparameters and then drops
+the inactive ones, which makes a configuration with inactive options as many times more probable as
+these have levels: that is not uniform over valid configurations.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfport.errors import SpaceError
+from perfport.space.columns import (
+    INACTIVE,
+    Block,
+    Cells,
+    active_rows,
+    inactive_column,
+    n_rows,
+    operand_of_cells,
+    take_rows,
+)
+from perfport.space.constraints import BoolArray, Expression
+from perfport.space.options import Option
+
+__all__ = ["MAX_EXACT", "Component", "Rules", "default_cell", "place_on_scale", "uniform_on_scale"]
+
+MAX_EXACT = 10_000_000  # raw combinations that are counted one by one; beyond, the size is estimated
+_MAX_TABLE = 1_000_000  # rows of a component that are kept
+_MAX_DRAWS = 10_000_000  # draws without any valid one after which sampling gives up
+_SEARCH_ROWS = 256  # rows grown at a time in a search for one
+_MAX_DEAD_ENDS = 20_000  # after which a search for one gives up; seconds
+_PILOT_DRAWS = 200_000  # draws behind an estimated size: a share of 1 % is known to 2 %
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Everything that makes a configuration valid beyond its levels.
+
+    Attributes:
+        options: Option name -> option, in the order of the space.
+        conditions: Option name -> expressions that must all hold for it to be active.
+        forbidden: Expressions of which none may hold.
+        constraints: Expressions that must all hold, unless undecided.
+    """
+
+    options: Mapping[str, Option]
+    conditions: Mapping[str, tuple[Expression, ...]] = field(default_factory=dict)
+    forbidden: tuple[Expression, ...] = ()
+    constraints: tuple[Expression, ...] = ()
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """All option names, parents before children, otherwise as in the space, ranges as late as possible.
+
+        Raises:
+            SpaceError: If conditions form a cycle; the message shows it.
+        """
+        parents = {
+            name: {parent for condition in self.conditions.get(name, ()) for parent in condition.names}
+            for name in self.options
+        }
+        ordered: list[str] = []
+        waiting = list(self.options)
+        while waiting:
+            ready = [name for name in waiting if parents[name] <= set(ordered)]
+            if not ready:
+                raise SpaceError(
+                    f"conditions form a cycle: {_cycle(parents, waiting)}; an option cannot depend on itself"
+                )
+            chosen = next((name for name in ready if self.options[name].levels is not None), ready[0])
+            ordered.append(chosen)
+            waiting.remove(chosen)
+        return tuple(ordered)
+
+    @cached_property
+    def components(self) -> tuple["Component", ...]:
+        """The independent parts: options linked by no rule are in different ones."""
+        linked = {name: {name} for name in self.options}
+        rules = [*self.forbidden, *self.constraints]
+        links = [set(rule.names) for rule in rules]
+        links += [{child, *condition.names} for child, all_ in self.conditions.items() for condition in all_]
+        for link in links:
+            merged = set().union(*(linked[name] for name in link))
+            for name in merged:
+                linked[name] = merged
+        seen: dict[frozenset[str], None] = {frozenset(linked[name]): None for name in self.order}
+        return tuple(Component(self, tuple(name for name in self.order if name in part)) for part in seen)
+
+    @cached_property
+    def whole(self) -> "Component":
+        """All options as one component, for enumeration in order."""
+        return Component(self, self.order)
+
+    def is_active(self, name: str, block: Mapping[str, Cells], n: int) -> BoolArray:
+        """Return where an option is active, given the cells of its parents, shape (n,)."""
+        active = np.ones(n, dtype=np.bool_)
+        for condition in self.conditions.get(name, ()):
+            active &= self.evaluate(condition, block, n, undecided=False)
+        return active
+
+    def evaluate(self, rule: Expression, block: Mapping[str, Cells], n: int, *, undecided: bool) -> BoolArray:
+        """Evaluate an expression on a block, shape (n,)."""
+        operands = {name: operand_of_cells(self.options[name], block[name]) for name in rule.names}
+        return rule.evaluate(operands, n, undecided=undecided)
+
+    def follow_conditions(self, block: Block) -> Block:
+        """Empty the cells of inactive options, and give active ones without a level their default."""
+        n = n_rows(block)
+        followed = dict(block)
+        for name in self.order:
+            if name not in self.conditions:
+                continue
+            option, cells = self.options[name], followed[name]
+            active = self.is_active(name, followed, n)
+            filled = np.where(active_rows(cells), cells, default_cell(option))
+            followed[name] = np.where(active, filled, inactive_column(option, n)).astype(cells.dtype)
+        return followed
+
+
+@dataclass(frozen=True)
+class Component:
+    """Linked options and the valid combinations of their levels.
+
+    Attributes:
+        rules: Those of the whole space.
+        names: The options, parents before children.
+    """
+
+    rules: Rules
+    names: tuple[str, ...]
+
+    @cached_property
+    def options(self) -> tuple[Option, ...]:
+        """The options, in the order of `names`."""
+        return tuple(self.rules.options[name] for name in self.names)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no option is a float range."""
+        return all(option.levels is not None for option in self.options)
+
+    @cached_property
+    def _cuts(self) -> tuple[tuple[tuple[Expression, bool], ...], ...]:
+        """For each option the rules that can be decided once it is there, and whether they are to hold."""
+        rules = [(rule, False) for rule in self.rules.forbidden] + [(rule, True) for rule in self.rules.constraints]
+        place = {name: position for position, name in enumerate(self.names)}
+        inside = [
+            (max(place[name] for name in rule.names), rule, wanted) for rule, wanted in rules if rule.names[0] in place
+        ]
+        return tuple(
+            tuple((rule, wanted) for last, rule, wanted in inside if last == depth) for depth in range(len(self.names))
+        )
+
+    def blocks(self, chunk_rows: int) -> Iterator[Block]:
+        """Yield all valid combinations lazily, lexicographically in the order of `names`.
+
+        Args:
+            chunk_rows: About how many rows are grown at a time.
+
+        Raises:
+            SpaceError: If an option is a range.
+        """
+        return (block for block in self._descend({}, 0, chunk_rows, {}) if n_rows(block))
+
+    def first(self, choices: Mapping[str, Cells]) -> Block | None:
+        """Return the first valid combination, one row, or None if there is none.
+
+        Args:
+            choices: Option name -> cells to try, in this order; all levels where not given.
+
+        Raises:
+            SpaceError: If the search was given up.
+        """
+        for dead_ends, block in enumerate(self._descend({}, 0, _SEARCH_ROWS, choices)):
+            if n_rows(block):
+                return take_rows(block, slice(1))
+            if dead_ends >= _MAX_DEAD_ENDS:
+                raise SpaceError(
+                    f"no valid configuration found near the defaults of {', '.join(self.names)}; give each a default "
+                    "so that together they are valid"
+                )
+        return None
+
+    def allows(self, block: Block) -> bool:
+        """Return whether the rules allow all rows of a block whose inactive options are empty."""
+        return all(n_rows(self._cut(block, depth)) == n_rows(block) for depth in range(len(self.names)))
+
+    def _descend(self, block: Block, depth: int, chunk_rows: int, choices: Mapping[str, Cells]) -> Iterator[Block]:
+        """Yield complete blocks, and an empty one for every dead end, so that a search can give up."""
+        if depth == len(self.names):
+            yield block
+            return
+        choice = self._choice(depth, choices)
+        n = n_rows(block) if block else 1
+        step = max(1, chunk_rows // len(choice))
+        for start in range(0, n, step):
+            grown = self._grown(take_rows(block, slice(start, start + step)), depth, choice)
+            if n_rows(grown):
+                yield from self._descend(grown, depth + 1, chunk_rows, choices)
+            else:
+                yield grown
+
+    def _choice(self, depth: int, choices: Mapping[str, Cells]) -> Cells:
+        option = self.options[depth]
+        if option.name in choices:
+            return choices[option.name]
+        if option.levels is None:
+            raise SpaceError(
+                f"option '{option.name}' is a float range, which cannot be enumerated; give values, or sample instead",
+                option=option,
+            )
+        return np.arange(len(option.levels), dtype=np.int32)
+
+    def _grown(self, block: Block, depth: int, choice: Cells) -> Block:
+        """Return the block with every cell of the next option's choice beside every row, rules applied."""
+        n = n_rows(block) if block else 1
+        name = self.names[depth]
+        active = self.rules.is_active(name, block, n)
+        counts = np.where(active, len(choice), 1)
+        rows = np.repeat(np.arange(n), counts)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        grown = take_rows(block, rows)
+        empty = inactive_column(self.options[depth], 1)
+        grown[name] = np.where(active[rows], choice[within], empty)
+        return self._cut(grown, depth)
+
+    def _cut(self, block: Block, depth: int) -> Block:
+        for rule, wanted in self._cuts[depth]:
+            block = take_rows(block, self.rules.evaluate(rule, block, n_rows(block), undecided=wanted) == wanted)
+        return block
+
+    @cached_property
+    def _prefix(self) -> tuple[Block, int]:
+        """The valid combinations of as many leading options as fit into a table, and how many options these are."""
+        block: Block = {}
+        for depth, option in enumerate(self.options):
+            rows = n_rows(block) if block else 1
+            if option.levels is None or rows * len(option.levels) > max(_MAX_TABLE, len(option.levels)):
+                return block, depth
+            block = self._grown(block, depth, self._choice(depth, {}))
+        return block, len(self.names)
+
+    @cached_property
+    def _raw_rest(self) -> int:
+        """How many combinations of the options behind the prefix there are, ignoring all rules."""
+        return prod(len(option.levels or ()) for option in self.options[self._prefix[1] :])
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether `size` is counted, not estimated."""
+        prefix, depth = self._prefix
+        return depth > 0 and n_rows(prefix) * self._raw_rest <= MAX_EXACT
+
+    @cached_property
+    def size(self) -> int:
+        """Number of valid combinations of a finite component, see `Space.size`."""
+        prefix, depth = self._prefix
+        n_prefix = n_rows(prefix) if prefix else 1
+        if depth == len(self.names):
+            return n_prefix
+        if self.is_exact:
+            return sum(n_rows(block) for block in self._descend(prefix, depth, 65_536, {}))
+        rng = np.random.default_rng(0)  # a fixed seed: the size of a space is one number
+        accepted = sum(n_rows(self._proposed(_PILOT_DRAWS // 10, rng)) for _ in range(10))
+        return round(n_prefix * self._raw_rest * (accepted / _PILOT_DRAWS))
+
+    def draw(self, n: int, rng: np.random.Generator) -> Block:
+        """Return n independent draws, uniform over the valid combinations.
+
+        A range is uniform on its scale and has mass one, whether it is active or not.
+
+        Raises:
+            SpaceError: If no draw out of ten million is valid.
+        """
+        accepted: list[Block] = []
+        n_accepted = n_drawn = 0
+        while not accepted or n_accepted < n:
+            share = max(n_accepted / n_drawn, 1e-4) if n_drawn else 1.0
+            batch = int(min(max(1.1 * (n - n_accepted) / share, 16), 1_000_000))
+            proposed = self._proposed(batch, rng)
+            accepted.append(proposed)
+            n_accepted, n_drawn = n_accepted + n_rows(proposed), n_drawn + batch
+            if n_accepted < n and n_drawn >= _MAX_DRAWS and n_accepted * _MAX_DRAWS < n_drawn:
+                raise SpaceError(
+                    f"no valid configuration in {n_drawn:,} draws over {', '.join(self.names)}: the rules allow next to "
+                    "nothing; give the few levels they allow as values, or loosen them"
+                )
+        return {name: np.concatenate([block[name] for block in accepted])[:n] for name in self.names}
+
+    def _proposed(self, n: int, rng: np.random.Generator) -> Block:
+        """Return what rejection leaves of n draws: prefixes from the table, the other options level by level.
+
+        Each valid combination must come from exactly one raw draw to be as probable as any other: an
+        inactive option counts only where its draw was level 0.
+        """
+        prefix, depth = self._prefix
+        block = take_rows(prefix, rng.integers(n_rows(prefix), size=n)) if prefix else {}
+        for place in range(depth, len(self.names)):
+            m = n_rows(block) if block else n
+            option = self.options[place]
+            active = self.rules.is_active(option.name, block, m)
+            if option.levels is None:
+                block = block | {option.name: np.where(active, uniform_on_scale(option, rng.random(m)), np.nan)}
+            else:
+                drawn = rng.integers(len(option.levels), size=m, dtype=np.int32)
+                block = block | {option.name: np.where(active, drawn, np.int32(INACTIVE))}
+                block = take_rows(block, active | (drawn == 0))
+            block = self._cut(block, place)
+        return block
+
+
+def default_cell(option: Option) -> Cells:
+    """Return the cell of the option's default level, shape (1,)."""
+    if option.levels is None:
+        return np.array([option.default_level], dtype=np.float64)
+    return np.array([option.code(option.default_level)], dtype=np.int32)
+
+
+def uniform_on_scale(option: Option, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the levels of a float range at fractions (0 to 1) of its way, on its scale."""
+    lower, upper = option.bounds
+    if option.scale == "log":
+        levels = lower * (upper / lower) ** fractions
+    elif option.scale == "reciprocal":
+        levels = 1 / (1 / lower + fractions * (1 / upper - 1 / lower))
+    else:
+        levels = lower + fractions * (upper - lower)
+    return np.clip(levels, lower, upper)  # the ends may be missed by a rounding
+
+
+def place_on_scale(option: Option, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far along its range (0 to 1) each level of a float range lies, on its scale."""
+    lower, upper = option.bounds
+    if option.scale == "log":
+        return np.log(levels / lower) / np.log(upper / lower)
+    if option.scale == "reciprocal":
+        return (1 / levels - 1 / lower) / (1 / upper - 1 / lower)
+    return (levels - lower) / (upper - lower)
+
+
+def _cycle(parents: Mapping[str, set[str]], waiting: Sequence[str]) -> str:
+    path = [waiting[0]]
+    while True:
+        following = next(name for name in waiting if name in parents[path[-1]])
+        if following in path:
+            return " <- ".join([*path[path.index(following) :], following])
+        path.append(following)
