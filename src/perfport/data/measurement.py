@@ -2,18 +2,31 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from perfport.data.environment import Environment
+from perfport.data.environment import Environment, canonical
+from perfport.errors import UsageError
 from perfport.space.options import Level
 
-__all__ = ["Direction", "FloatArray", "Measurement", "Property", "Status", "configuration_key", "unit_of"]
+__all__ = [
+    "Direction",
+    "FloatArray",
+    "Measurement",
+    "Property",
+    "Status",
+    "configuration_key",
+    "plain_configuration",
+    "plain_json",
+    "unit_of",
+]
 
 FloatArray = NDArray[np.float64]
 Direction = Literal["minimise", "maximise", "unclear"]
@@ -60,20 +73,48 @@ class Status(StrEnum):
 
 
 def configuration_key(configuration: Mapping[str, Level | None]) -> str:
-    """Return a short stable hash of a configuration; inactive options (None) and order do not matter."""
-    active = {name: level for name, level in configuration.items() if level is not None}
+    """Return a short stable hash of a configuration, sixteen hex digits.
+
+    Order and inactive options (None, NaN) do not matter, and a number counts by its value: a frame
+    turns the level 2 into 2.0 when another row is inactive.
+
+    Raises:
+        UsageError: If a level is neither text, boolean nor a finite number.
+    """
+    active = {name: canonical(level) for name, level in plain_configuration(configuration).items() if level is not None}
     return hashlib.sha256(json.dumps(active, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
+def plain_configuration(configuration: Mapping[str, Level | None]) -> dict[str, Level | None]:
+    """Return the configuration with Python's own types: NumPy scalars unpacked, NaN as None.
+
+    Raises:
+        UsageError: If a level is neither text, boolean nor a finite number.
+    """
+    return {name: _plain_level(name, level) for name, level in configuration.items()}
+
+
+def _plain_level(name: str, level: object) -> Level | None:
+    plain = level.item() if isinstance(level, np.generic) else level
+    if plain is None or plain is pd.NA or (isinstance(plain, float) and math.isnan(plain)):
+        return None
+    if isinstance(plain, str) or (isinstance(plain, int | float) and math.isfinite(plain)):
+        return plain
+    raise UsageError(f"option '{name}': {level!r} cannot be a level; levels are text, booleans and finite numbers")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
     """What one configuration did in one environment.
+
+    An illegal measurement cannot be made: numbers are finite and not negative, an outcome that is not
+    OK has a reason and no numbers. Two measurements are equal if all they state is equal.
 
     Attributes:
         configuration: Option -> level as *read back* after actuation; None for an inactive option.
         environment: Where it ran.
         status: OK, INVALID, FAILED or TIMED_OUT; there are no repetitions unless OK.
-        repetitions: Property -> all repetitions, shape (r,), in the property's unit.
+        repetitions: Property -> all repetitions, shape (r,), in the property's unit, read-only.
         absent: Property -> why it was not measured (never a number in its place).
         cost_s: Wall time the measurement took in total, in seconds (charged to budgets on replay).
         conditions: Load, scheduling, clocks, temperature, versions; for diagnosis only.
@@ -94,3 +135,88 @@ class Measurement:
     protocol: str = ""
     block: int = 0
     started_at: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "configuration", plain_configuration(self.configuration))
+        object.__setattr__(self, "status", Status(self.status))
+        repetitions = {name: _checked_repetitions(name, values) for name, values in self.repetitions.items()}
+        object.__setattr__(self, "repetitions", repetitions)
+        is_ok = self.status is Status.OK
+        if is_ok != bool(repetitions):
+            raise UsageError(f"a measurement that is '{self.status}' must {'' if is_ok else 'not '}have repetitions")
+        if is_ok == bool(self.reason):
+            raise UsageError(f"a measurement that is '{self.status}' must {'not ' if is_ok else ''}have a reason")
+        both = sorted(set(repetitions) & set(self.absent))
+        if both:
+            raise UsageError(f"property '{both[0]}' is measured and absent; it can only be one of them")
+        if not (math.isfinite(self.cost_s) and self.cost_s >= 0):
+            raise UsageError(f"cost_s is {self.cost_s}; a cost is finite and not negative")
+        if self.block < 0:
+            raise UsageError(f"block is {self.block}; blocks are counted from 0")
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What makes it unique in a store: environment fingerprint, configuration key, protocol, block."""
+        return self.environment.fingerprint, configuration_key(self.configuration), self.protocol, self.block
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Measurement) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON data; `from_dict` reads it back exactly."""
+        return {
+            "configuration": dict(self.configuration),
+            "environment": self.environment.to_dict(),
+            "status": str(self.status),
+            "repetitions": {name: values.tolist() for name, values in self.repetitions.items()},
+            "absent": dict(self.absent),
+            "cost_s": float(self.cost_s),
+            "conditions": plain_json(self.conditions),
+            "reason": self.reason,
+            "protocol": self.protocol,
+            "block": int(self.block),
+            "started_at": self.started_at,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Measurement":
+        """Read what `to_dict` wrote."""
+        fields = dict(data) | {
+            "environment": Environment.from_dict(data["environment"]),
+            "repetitions": {name: np.array(values) for name, values in data["repetitions"].items()},
+        }
+        return cls(**fields)
+
+
+def plain_json(value: object) -> Any:
+    """Return `value` as JSON can hold it: tuples as lists, NumPy unpacked, what JSON has no word for as text.
+
+    A number that is not finite becomes None: JSON has no NaN, and a diagnosis must not stop a measurement
+    from being kept.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain_json(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _checked_repetitions(name: str, values: ArrayLike) -> FloatArray:
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) == 0:
+        raise UsageError(f"property '{name}': repetitions have shape {array.shape}; give one or more in a list")
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(wrong):
+        raise UsageError(
+            f"property '{name}': repetition {wrong[0]} is {array[wrong[0]]}; numbers are finite and not negative, "
+            "and a property that could not be read belongs in `absent`"
+        )
+    array.setflags(write=False)
+    return array

@@ -385,7 +385,7 @@ def _check_valid(table: CsvTable, dataset: Dataset) -> None:
         broken = np.flatnonzero(ok & ~dataset.space.is_valid(dataset.configurations))
         if len(broken):
             row = int(broken[0])
-            configuration = dataset.configurations.iloc[row].to_dict()
+            configuration = dict(zip(dataset.space.names, dataset.configurations.iloc[row], strict=True))
             table.fail(
                 row, f"is ok, but the card does not allow it: {'; '.join(dataset.space.violations(configuration))}"
             )
