@@ -1,0 +1,30 @@
+"""Transfer: a performance model of a new environment from old environments and a few measurements.
+
+The room's doors are `perfport.transfer` and `perfport.propose` (api.py). A dataset walks through
+prepare.py (usable rows, one unit, one set of options), source.py (what one source teaches),
+kernels.py (several sources as one prior), members.py and stacking.py (models of the target and their
+weights) to mixed.py (a prediction); propose.py chooses rows under the same prior.
+"""
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perfport.transfer.transferred import TransferredModel
+
+
+class _CallableRoom(ModuleType):
+    """Lets `perfport.transfer` be both this package and the public function of the same name.
+
+    Importing a package binds it as an attribute of its parent, over whatever the parent had under
+    that name; so the package itself has to answer the call.
+    """
+
+    def __call__(self, **arguments: Any) -> "TransferredModel":
+        from perfport.transfer.api import transfer  # noqa: PLC0415  # this package must import fast
+
+        return transfer(**arguments)
+
+
+sys.modules[__name__].__class__ = _CallableRoom

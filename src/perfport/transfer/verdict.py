@@ -1,12 +1,14 @@
 """The verdict on a transfer: were the sources used, how far, and what did it buy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-__all__ = ["Decision", "Verdict"]
+__all__ = ["Decision", "Verdict", "judged"]
 
 Decision = Literal["helped", "no help", "harmful, not used"]
+
+CLEAR_GAIN = 1.1  # estimated errors of a handful of rows that differ by less cannot be told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """One line: decision, errors, weights above 1 %, notes."""
-        parts = [self.decision]
+        parts: list[str] = [self.decision]
         if self.estimated_error_pct is not None:
             text = f"estimated error {self.estimated_error_pct:.3g} %"
             if self.target_only_error_pct is not None:
@@ -52,3 +54,22 @@ class Verdict:
         if shares:
             parts.append("weights " + ", ".join(shares))
         return "; ".join([*parts, *self.notes])
+
+
+def judged(
+    estimated_error_pct: float | None,
+    target_only_error_pct: float | None,
+    *,
+    weights: Mapping[str, float] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Verdict:
+    """Return the verdict on a model that uses its sources.
+
+    Args:
+        estimated_error_pct: Leave-one-out error of the model; None if unknown.
+        target_only_error_pct: The same of a model of the target rows alone.
+        weights: As in `Verdict`.
+        notes: As in `Verdict`.
+    """
+    verdict = Verdict("no help", weights or {}, estimated_error_pct, target_only_error_pct, notes)
+    return replace(verdict, decision="helped") if (verdict.gain or 0.0) >= CLEAR_GAIN else verdict

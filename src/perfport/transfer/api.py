@@ -1,0 +1,176 @@
+"""The two doors of this room: `transfer` and `propose`.
+
+Example:
+    >>> rows = propose(sources=[source], candidates=candidates, property="inference_time_s",
+    ...                budget=10)                                              # doctest: +SKIP
+    >>> model = transfer(sources=[source], target=target.take(rows),
+    ...                  property="inference_time_s")                          # doctest: +SKIP
+    >>> print(model.verdict)                                                   # doctest: +SKIP
+    helped; estimated error 4.1 % (target only 19.6 %, gain 4.78); weights ...
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perfport import plugins
+from perfport.data.dataset import Dataset
+from perfport.data.frames import infer_options
+from perfport.data.measurement import Status
+from perfport.errors import UsageError
+from perfport.seeding import rng_for
+from perfport.space.encoding import Encoder
+from perfport.space.space import Space
+from perfport.transfer.auto import combined_source
+from perfport.transfer.base import TransferStrategy
+from perfport.transfer.kernels import OptionsOnly, Prior
+from perfport.transfer.prepare import in_content_order, prepare_sources, prepare_target
+from perfport.transfer.priors import load_priors
+from perfport.transfer.propose import a_optimal, prior_covariance
+from perfport.transfer.source import cached_source
+from perfport.transfer.transferred import TransferredModel, transferred
+
+__all__ = ["BUILTIN", "propose", "transfer"]
+
+BUILTIN = {
+    "auto": "perfport.transfer.auto:Auto",
+    "influence": "perfport.transfer.auto:Influence",
+    "target_only": "perfport.transfer.baselines:TargetOnly",
+    "direct": "perfport.transfer.baselines:DirectReuse",
+    "scaled": "perfport.transfer.baselines:Scaled",
+    "residual": "perfport.transfer.baselines:Residual",
+    "linear_shift": "perfport.transfer.shift:LinearShift",
+}
+
+MAX_CANDIDATES = 1000  # looked at by the design; more are thinned at random
+
+
+def transfer(
+    *,
+    sources: Sequence[Dataset],
+    target: Dataset,
+    property: str,
+    strategy: str | TransferStrategy = "auto",
+    seed: int = 0,
+    rename: Mapping[str, str] | None = None,
+) -> TransferredModel:
+    """Build a performance model of the target environment from sources and a few target rows.
+
+    Args:
+        sources: Measured source environments, possibly none. Their options may differ from the
+            target's; the verdict names what was not transferred.
+        target: The measured target rows. Rows that failed, or whose response is missing or not
+            positive, are dropped and counted in the verdict.
+        property: Name of the response, in all datasets.
+        strategy: A strategy object, or the name of one: "auto", "influence", "target_only",
+            "direct", "scaled", "linear_shift", "residual", or a plug-in's.
+        seed: Of all randomness. "auto" and "influence" have none.
+        rename: Option in the sources -> the same option in the target, where names differ.
+
+    Raises:
+        UsageError: If a dataset has no such property, or units do not measure the same thing.
+        NotEnoughDataError: If a dataset has no usable row, or the strategy needs more rows.
+        UnknownPluginError: If no strategy has the name.
+    """
+    chosen: TransferStrategy = (
+        plugins.resolve("strategy", strategy, BUILTIN)() if isinstance(strategy, str) else strategy
+    )
+    ready = prepare_target(target, property=property)
+    prepared = prepare_sources(sources, target.space, property=target.properties[property], rename=rename)
+    datasets = [source.dataset for source in prepared]
+    notes = (*ready.notes, *(note for source in prepared for note in source.notes))
+    return transferred(chosen, datasets, ready.dataset, property=property, seed=seed, notes=notes)
+
+
+def propose(
+    *,
+    sources: Sequence[Dataset],
+    candidates: pd.DataFrame,
+    property: str,
+    budget: int,
+    seed: int = 0,
+    measured: Dataset | None = None,
+) -> NDArray[np.int64]:
+    """Choose the candidate configurations that are worth measuring in the target environment.
+
+    Rows are chosen greedily so that the variance left over all candidates is least, under what the
+    sources show to be influential; without sources they cover the options.
+
+    Args:
+        sources: Measured source environments, possibly none.
+        candidates: Valid target configurations, one a row, columns = options; any number.
+        property: Name of the response to be modelled.
+        budget: Number of rows to choose, 1 ... number of candidates not yet measured.
+        seed: Tells apart candidates that are equally good.
+        measured: Target rows that have been measured already, failed ones included: none of them is
+            proposed again, and what the others tell is not asked twice.
+
+    Returns:
+        Distinct row numbers of `candidates`, most useful first, shape (budget,).
+
+    Raises:
+        UsageError: If the budget does not fit the candidates, or a source has no such property.
+        NotEnoughDataError: If a source has no usable row.
+    """
+    space = _candidate_space(sources, candidates, measured)
+    order, keys = in_content_order(space, candidates)
+    known = np.zeros(len(candidates), dtype=bool)
+    if measured is not None:
+        encoder = Encoder(space, fitted_on=candidates)
+        known = np.isin(keys, encoder.keys(measured.configurations))
+    free = int((~known).sum())
+    if not 1 <= budget <= free:
+        raise UsageError(
+            f"budget {budget} does not fit: there are {len(candidates)} candidates, {free} of them not measured yet; "
+            f"choose 1 to {free}",
+            budget=budget,
+        )
+    rng = rng_for(seed, "propose")
+    open_rows = order[~known[order]]
+    if len(open_rows) > max(MAX_CANDIDATES, budget):
+        open_rows = np.sort(rng.choice(len(open_rows), max(MAX_CANDIDATES, budget), replace=False))
+        open_rows = order[~known[order]][open_rows]
+    told = _told(measured, property)
+    pool = candidates.iloc[open_rows]
+    if told is not None:
+        pool = pd.concat([pool, told.configurations[list(candidates.columns)]], ignore_index=True)
+    prior = _prior(sources, space, property, told, pool)
+    name = "without_sources" if isinstance(prior, OptionsOnly) else "around_source"
+    K = prior_covariance(prior, load_priors()[name], pool)
+    chosen = a_optimal(K, budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
+    return open_rows[chosen]
+
+
+def _candidate_space(sources: Sequence[Dataset], candidates: pd.DataFrame, measured: Dataset | None) -> Space:
+    """Return the space of the candidates: that of a dataset with the same options, else made from all of them."""
+    names = list(candidates.columns)
+    known = ([measured.space] if measured is not None else []) + [source.space for source in sources]
+    for space in known:
+        if list(space.names) == names:
+            return space
+    options = {option.name: option for space in reversed(known) for option in space.options}
+    missing = [name for name in names if name not in options]
+    inferred = {option.name: option for option in infer_options(candidates, missing)}
+    return Space(options=[(options | inferred)[name] for name in names])
+
+
+def _told(measured: Dataset | None, property: str) -> Dataset | None:
+    """Return the measured rows that have a response; None if there are none."""
+    if measured is None:
+        return None
+    values = measured.response(property)
+    with np.errstate(invalid="ignore"):
+        usable = (measured.status == Status.OK.value) & np.isfinite(values) & (values > 0)
+    return measured.take(usable) if usable.any() else None
+
+
+def _prior(sources: Sequence[Dataset], space: Space, property: str, told: Dataset | None, pool: pd.DataFrame) -> Prior:
+    if not sources:
+        encoder = Encoder(space, fitted_on=pool)
+        return OptionsOnly(encoder, encoder.transform(pool))
+    wanted = property if told is None else told.properties[property]
+    prepared = prepare_sources(sources, space, property=wanted)
+    models = [cached_source(source.dataset, property=property) for source in prepared]
+    return combined_source(models, told, property)

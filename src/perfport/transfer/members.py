@@ -1,0 +1,208 @@
+"""The members of the mixture: small Gaussian processes that believe the source in different ways.
+
+`GramMember` has a sum of given kernels as its covariance, around the source's prediction or around
+zero ("the source says only what matters"). `ArdMember` is a GP on the options and the source's
+prediction as one more column, with a prior for few relevant options: it finds the step that no
+source showed. All work in units of z = (log y - mean) / sd of the prior.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perfport.model.gp import (
+    ArdKernel,
+    ArdPrior,
+    LogNormal,
+    Posterior,
+    ScaleFit,
+    condition,
+    fit_ard,
+    fit_scales,
+)
+from perfport.transfer.kernels import Prior, Seen
+from perfport.transfer.priors import MemberPrior
+
+__all__ = ["ArdMember", "FittedMember", "GramMember", "TargetRows"]
+
+FloatArray = NDArray[np.float64]
+
+CONSTANT = 25.0  # prior variance of the offset between source and target: anything may be faster
+UNKNOWN_SHARE = 0.5  # of the residual variance, added to rows no source measured
+NUGGET = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRows:
+    """The measured target rows, ready for the members.
+
+    Attributes:
+        seen: As the prior sees them.
+        z: Responses, shape (n,).
+        noise: Known variance of each response (from repetitions), 0 where unknown, shape (n,).
+        kernels: Of `seen` with itself, shape (n_kernels, n, n).
+        names: Of the kernels.
+    """
+
+    seen: Seen
+    z: FloatArray
+    noise: FloatArray
+    kernels: FloatArray
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prior: Prior, seen: Seen, z: FloatArray, noise: FloatArray) -> "TargetRows":
+        """Compute the kernels of the rows."""
+        return cls(seen, z, noise, prior.kernels(seen, seen), prior.names)
+
+
+class FittedMember(Protocol):
+    """One fitted member."""
+
+    @property
+    def loo_error(self) -> FloatArray:
+        """Response minus its leave-one-out prediction, in units of z, shape (n,)."""
+        ...
+
+    @property
+    def loo_variance(self) -> FloatArray:
+        """Variance of the leave-one-out predictions, noise included, shape (n,)."""
+        ...
+
+    def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of a new reading at m rows.
+
+        Args:
+            seen: The rows as the prior sees them.
+            cross: Every kernel between them and the target rows, shape (n_kernels, m, n).
+            diagonals: Every kernel of each with itself, shape (n_kernels, m).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GramMember:
+    """A GP whose covariance is a learned sum of the prior's kernels.
+
+    Attributes:
+        scales: Learned scale of every kernel of the stack, zero for those it does not use.
+        fit: Scales and posterior.
+        around_source: Whether the mean is the source's prediction; else it is constant.
+        offset: Mean of z minus the prediction.
+        constant: Prior variance of the offset.
+        unknown: Variance added to rows no source measured.
+    """
+
+    scales: FloatArray
+    fit: ScaleFit
+    around_source: bool
+    offset: float
+    constant: float
+    unknown: float
+
+    @classmethod
+    def fitted(cls, rows: TargetRows, prior: MemberPrior, *, around_source: bool, unknown: float = 0.0) -> "GramMember":
+        """Fit the scales to the target rows.
+
+        Args:
+            rows: The target rows.
+            prior: Of the scales; kernels it does not name are left out.
+            around_source: Whether the source's prediction is the mean.
+            unknown: Residual variance of the sources, charged where only some rows are known to them.
+        """
+        y = rows.z - _prediction(rows.seen) if around_source else rows.z
+        offset = float(y.mean())
+        variance = float(rows.z.var())
+        used = prior.usable(rows.names)
+        scale_prior = prior.for_kernels([rows.names[i] for i in used], variance)
+        constant = CONSTANT if around_source else CONSTANT * max(1.0, float(np.exp(scale_prior.amplitude)))
+        # Where no target row is known to a source, the learned noise already stands for it.
+        charge = UNKNOWN_SHARE * unknown if around_source and rows.seen.share_known.any() else 0.0
+        diagonal = charge * (1.0 - rows.seen.share_known) + rows.noise + NUGGET
+        fit = fit_scales(rows.kernels[used], constant + np.diag(diagonal), y - offset, scale_prior)
+        scales = np.zeros(len(rows.names))
+        scales[used] = fit.scales
+        return cls(scales, fit, around_source, offset, constant, charge)
+
+    @property
+    def loo_error(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.fit.posterior.loo_error
+
+    @property
+    def loo_variance(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.fit.posterior.loo_variance
+
+    def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See `FittedMember`."""
+        K = np.tensordot(self.scales, cross, axes=1) + self.constant
+        variance = self.scales @ diagonals + self.constant + self.fit.noise + self.unknown * (1.0 - seen.share_known)
+        mean, left = self.fit.posterior.predict(K, variance)
+        return mean + self.offset + (_prediction(seen) if self.around_source else 0.0), left
+
+
+@dataclass(frozen=True, slots=True)
+class ArdMember:
+    """A GP with one relevance per option column, and for the source's prediction where there is one.
+
+    Attributes:
+        columns: Positions of the option columns that vary over the target rows.
+        with_sources: Whether f and f + r are columns too.
+    """
+
+    columns: NDArray[np.int64]
+    with_sources: bool
+    kernel: ArdKernel
+    posterior: Posterior
+    inputs: FloatArray
+    centre: float
+    spread: float
+
+    @classmethod
+    def fitted(cls, rows: TargetRows) -> "ArdMember":
+        """Fit relevances to the target rows."""
+        varying = np.flatnonzero(rows.seen.X.std(axis=0) > 1e-9)
+        with_sources = len(rows.seen.views) > 0
+        inputs = _ard_inputs(rows.seen, varying, with_sources)
+        # Most options do not matter (a small median), a few matter much (a wide spread).
+        log_weight, weight_sd = np.full(len(varying), np.log(0.01)), np.full(len(varying), 2.0)
+        if with_sources:
+            log_weight = np.append(log_weight, np.log([0.2, 0.05]))
+            weight_sd = np.append(weight_sd, [1.5, 1.5])
+        prior = ArdPrior(
+            amplitude=LogNormal(1.0, 1.0), noise=LogNormal(0.01, 1.5), log_weight=log_weight, weight_sd=weight_sd
+        )
+        centre, spread = float(rows.z.mean()), float(rows.z.std()) + 0.02
+        y = (rows.z - centre) / spread
+        kernel = fit_ard(inputs, y, prior)
+        K = kernel.gram(inputs)
+        K[np.diag_indices(len(y))] += rows.noise / spread**2
+        return cls(varying, with_sources, kernel, condition(K, y), inputs, centre, spread)
+
+    @property
+    def loo_error(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.posterior.loo_error * self.spread
+
+    @property
+    def loo_variance(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.posterior.loo_variance * self.spread**2
+
+    def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See `FittedMember`."""
+        inputs = _ard_inputs(seen, self.columns, self.with_sources)
+        mean, variance = self.posterior.predict(self.kernel.cross(inputs, self.inputs), self.kernel.variance(inputs))
+        return self.centre + self.spread * mean, self.spread**2 * variance
+
+
+def _prediction(seen: Seen) -> FloatArray:
+    return seen.f + seen.r
+
+
+def _ard_inputs(seen: Seen, columns: NDArray[np.int64], with_sources: bool) -> FloatArray:
+    options = seen.X[:, columns]
+    return np.column_stack([options, seen.f, _prediction(seen)]) if with_sources else options

@@ -1,0 +1,134 @@
+"""The model a mixture of members gives: the point of least relative error, median and intervals."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perfport.data.measurement import Property
+from perfport.transfer.kernels import Prior
+from perfport.transfer.members import FittedMember, TargetRows
+from perfport.transfer.stacking import Mixture, stack_weights
+from perfport.transfer.verdict import Verdict
+
+__all__ = ["MixedModel", "loo_error_pct", "mixed"]
+
+FloatArray = NDArray[np.float64]
+
+CHUNK_ROWS = 4096  # rows predicted at a time; bounds the memory of the kernel stack
+SHIFT = 0.5  # share of the predictive variance by which the log prediction is lowered
+MAX_SHIFT = 1.5
+ROOM = 2.0  # predictions stay within the target rows' range, widened by this many spans and units
+
+
+@dataclass(frozen=True, slots=True)
+class MixedModel:
+    """A performance model of the target: a weighted mixture of Gaussian processes on the log response.
+
+    Attributes:
+        property: What is predicted.
+        prior: How configurations are seen.
+        rows: The target rows the members rest on.
+        members: By name.
+        weights: Of the members, in their order, shape (k,), summing to 1.
+        verdict: How the sources were used.
+    """
+
+    property: Property
+    prior: Prior
+    rows: TargetRows
+    members: Mapping[str, FittedMember]
+    weights: FloatArray
+    verdict: Verdict
+
+    def predict(self, configurations: pd.DataFrame) -> FloatArray:
+        """Return the prediction that (nearly) minimises the expected relative error, shape (m,).
+
+        It lies below the median where the model is uncertain, because predicting too much costs
+        more than predicting too little; rank configurations by `predict_median`.
+        """
+
+        def point(mixture: Mixture) -> FloatArray:
+            mean, variance = mixture.moments()
+            log_variance = variance * self.prior.sd**2
+            return self._to_response(self._inside(mean), -np.minimum(SHIFT * log_variance, MAX_SHIFT))
+
+        return self._each_chunk(configurations, point)
+
+    def predict_median(self, configurations: pd.DataFrame) -> FloatArray:
+        """Return the centre of the prediction without regard to a loss, shape (m,); for ranking."""
+        return self._each_chunk(configurations, lambda mixture: self._to_response(self._inside(mixture.moments()[0])))
+
+    def predict_interval(self, configurations: pd.DataFrame, *, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper limits that hold a new reading with probability `coverage`, each shape (m,)."""
+        tail = (1.0 - coverage) / 2.0
+
+        def limits(mixture: Mixture) -> FloatArray:
+            return np.stack([self._to_response(mixture.quantile(p)) for p in (tail, 1.0 - tail)])
+
+        lower, upper = self._each_chunk(configurations, limits)
+        return lower, upper
+
+    def shares(self) -> dict[str, float]:
+        """Return "member:<name>" -> weight."""
+        return {f"member:{name}": float(weight) for name, weight in zip(self.members, self.weights, strict=True)}
+
+    def with_verdict(self, verdict: Verdict) -> "MixedModel":
+        """Return the same model with another verdict."""
+        return replace(self, verdict=verdict)
+
+    def mixtures(self, configurations: pd.DataFrame) -> Iterator[Mixture]:
+        """Yield the predictive mixture in units of the prior, a few thousand rows at a time."""
+        for start in range(0, len(configurations), CHUNK_ROWS):
+            seen = self.prior.see(configurations.iloc[start : start + CHUNK_ROWS])
+            cross, diagonals = self.prior.kernels(seen, self.rows.seen), self.prior.diagonals(seen)
+            parts = [member.predict(seen, cross, diagonals) for member in self.members.values()]
+            yield Mixture(self.weights, np.stack([mean for mean, _ in parts]), np.stack([v for _, v in parts]))
+
+    def _each_chunk(self, configurations: pd.DataFrame, answer: Callable[[Mixture], FloatArray]) -> FloatArray:
+        if len(configurations) == 0:
+            return np.empty(0)
+        return np.concatenate([answer(mixture) for mixture in self.mixtures(configurations)], axis=-1)
+
+    def _inside(self, z: FloatArray) -> FloatArray:
+        low, high = float(self.rows.z.min()), float(self.rows.z.max())
+        room = ROOM * (high - low) + ROOM
+        return np.clip(z, low - room, high + room)
+
+    def _to_response(self, z: FloatArray, shift: FloatArray | float = 0.0) -> FloatArray:
+        return np.asarray(np.exp(self.prior.mean + self.prior.sd * z + shift))
+
+
+def mixed(
+    prior: Prior,
+    rows: TargetRows,
+    members: Mapping[str, FittedMember],
+    prior_weights: Mapping[str, float],
+    *,
+    property: Property,
+) -> MixedModel:
+    """Weigh the members and return their mixture.
+
+    Args:
+        prior: How configurations are seen.
+        rows: The target rows.
+        members: Fitted on them.
+        prior_weights: Member -> weight before any row is seen; those of absent members are shared out.
+        property: What is predicted.
+    """
+    wanted = np.asarray([prior_weights[name] for name in members])
+    errors = np.stack([member.loo_error for member in members.values()])
+    variances = np.stack([member.loo_variance for member in members.values()])
+    weights = stack_weights(errors, variances, wanted / wanted.sum())
+    return MixedModel(property, prior, rows, members, weights, Verdict("no help"))
+
+
+def loo_error_pct(model: MixedModel) -> float | None:
+    """Return the leave-one-out mean absolute percentage error of the mixture; None from one row."""
+    if len(model.rows.z) < 2:
+        return None
+    error = model.weights @ np.stack([member.loo_error for member in model.members.values()])
+    # A row predicted e too low in log units is predicted exp(-e) times its value.
+    return float(100.0 * np.mean(np.abs(np.expm1(-np.clip(error * model.prior.sd, -50.0, 50.0)))))

@@ -1,0 +1,166 @@
+"""From datasets as measured to datasets a strategy can rely on.
+
+Rows without a usable response are dropped, units converted, options renamed and aligned, and rows
+and sources put into an order that depends on their content alone. What was lost on the way is said
+in notes, which end up in the verdict.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perfport.data.dataset import Dataset
+from perfport.data.measurement import Property, Status
+from perfport.errors import NotEnoughDataError, UsageError
+from perfport.space.alignment import align
+from perfport.space.encoding import Encoder
+from perfport.space.space import Space
+from perfport.transfer.cache import RecentlyUsed
+from perfport.units import conversion_factor
+
+__all__ = ["Prepared", "in_content_order", "prepare_sources", "prepare_target"]
+
+MAX_CACHED = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A dataset ready for a strategy.
+
+    Attributes:
+        dataset: Usable rows, in the target's options and unit, in content order.
+        notes: What was dropped or could not be transferred.
+        digest: Of the content, whatever the order of rows and options.
+    """
+
+    dataset: Dataset
+    notes: tuple[str, ...]
+    digest: str
+
+
+_PREPARED: RecentlyUsed[Prepared] = RecentlyUsed(MAX_CACHED)
+
+
+def prepare_target(target: Dataset, *, property: str) -> Prepared:
+    """Return the usable target rows.
+
+    Raises:
+        UsageError: If the target has no such property.
+        NotEnoughDataError: If no row is usable.
+    """
+    return _finished(target, property, role="target")
+
+
+def prepare_sources(
+    sources: Sequence[Dataset],
+    space: Space,
+    *,
+    property: Property | str,
+    rename: Mapping[str, str] | None = None,
+) -> list[Prepared]:
+    """Return the sources in the options of `space` and the unit of `property`, in content order.
+
+    Args:
+        sources: As given to `perfport.transfer`.
+        space: The target's options.
+        property: The target's property, or just its name where the unit does not matter.
+        rename: Option in the sources -> the same option in the target.
+
+    Raises:
+        UsageError: If a source has no such property, or its unit measures something else.
+        NotEnoughDataError: If a source has no usable row.
+    """
+    name = property if isinstance(property, str) else property.name
+    unit = None if isinstance(property, str) else property.unit
+    renamed = tuple(sorted((rename or {}).items()))
+    prepared = [
+        _PREPARED.get(
+            (source.key, source.space.options, space.options, name, unit, renamed),
+            lambda source=source: _prepared_source(source, space, name, unit, rename),  # type: ignore[misc]
+        )
+        for source in sources
+    ]
+    return sorted(prepared, key=lambda one: one.digest)
+
+
+def in_content_order(space: Space, configurations: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return the order that sorts configurations by content, and the content key of every row."""
+    keys = Encoder(space, fitted_on=configurations).keys(configurations)
+    return np.argsort(keys, kind="stable"), keys
+
+
+def _prepared_source(
+    source: Dataset, space: Space, property: str, unit: str | None, rename: Mapping[str, str] | None
+) -> Prepared:
+    name = source.environment.name
+    factor = _factor(source, property, unit)
+    notes: tuple[str, ...] = ()
+    if source.space.options != space.options or rename:
+        alignment = align(source.space, space, rename=rename)
+        notes = tuple(f"source '{name}': {note}" for note in alignment.notes)
+        source = Dataset(
+            space=space,
+            environment=source.environment,
+            properties={property: source.properties[property]},
+            configurations=alignment.to_target(source.configurations),
+            responses={property: source.response(property)},
+            status=source.status,
+            log_se={property: source.log_se[property]},
+            cost_s=source.cost_s,
+        )
+    if factor != 1.0:
+        declared = replace(source.properties[property], unit=unit or "")
+        source = replace(
+            source,
+            properties={property: declared},
+            responses={property: source.responses[property] * factor},
+            log_se={property: source.log_se[property]},
+        )
+    finished = _finished(source, property, role="source")
+    return replace(finished, notes=finished.notes + notes)
+
+
+def _factor(source: Dataset, property: str, unit: str | None) -> float:
+    source.response(property)  # says which properties there are if this is none
+    here = source.properties[property].unit
+    if unit is None or not unit or not here:
+        return 1.0
+    factor = conversion_factor(here, unit)
+    if factor is None:
+        raise UsageError(
+            f"source '{source.environment.name}' gives '{property}' in {here}, the target in {unit}: the units do not "
+            "measure the same thing; correct the unit in the card of one of them",
+            source=source,
+        )
+    return factor
+
+
+def _finished(dataset: Dataset, property: str, *, role: str) -> Prepared:
+    values = dataset.response(property)
+    failed = dataset.status != Status.OK.value
+    with np.errstate(invalid="ignore"):
+        unusable = ~failed & ~(np.isfinite(values) & (values > 0))
+    usable = np.flatnonzero(~failed & ~unusable)
+    name = dataset.environment.name
+    if len(usable) == 0:
+        raise NotEnoughDataError(
+            f"{role} '{name}' has no usable row of '{property}': of {len(dataset)} rows {failed.sum()} failed "
+            f"and {unusable.sum()} have no positive finite value; measure at least one that runs",
+            dataset=dataset,
+        )
+    notes = []
+    if failed.any():
+        notes.append(f"{role} '{name}': {failed.sum()} of {len(dataset)} rows dropped, they did not end well")
+    if unusable.any():
+        notes.append(
+            f"{role} '{name}': {unusable.sum()} of {len(dataset)} rows dropped, '{property}' is missing or not positive"
+        )
+    kept = dataset.configurations if len(usable) == len(dataset) else dataset.configurations.iloc[usable]
+    _, keys = in_content_order(dataset.space, kept)
+    order = np.lexsort((values[usable], keys))
+    digest = hashlib.sha256(keys[order].tobytes() + values[usable][order].tobytes()).hexdigest()
+    return Prepared(dataset.take(usable[order]), tuple(notes), digest)
