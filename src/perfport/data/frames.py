@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from perfport.errors import UsageError
-from perfport.space.columns import NOT_A_LEVEL, column_of, positions_of
-from perfport.space.options import Option
+from perfport.space.columns import INACTIVE, NOT_A_LEVEL, column_of, positions_of
+from perfport.space.options import Level, Option
 
-__all__ = ["LevelProblem", "infer_options", "level_column"]
+__all__ = ["LevelProblem", "infer_options", "level_column", "levels_of"]
 
 # More numbers than this in one column are a range, not a list of levels (clock tables have up to about 50 steps).
 _MOST_LISTED_LEVELS = 64
@@ -39,6 +39,14 @@ def level_column(option: Option, column: "pd.Series[Any]") -> "pd.Series[Any] | 
     level = column.iloc[wrong[0]]
     level = level.item() if isinstance(level, np.generic) else level
     return LevelProblem(int(wrong[0]), f"option '{option.name}': {level!r} is not a level; {option.allowed}")
+
+
+def levels_of(option: Option, column: "pd.Series[Any]") -> list[Level | None]:
+    """Return the cells as the option spells its levels, None where inactive (the column may hold 2.0 for the level 2)."""
+    cells = positions_of(option, column)
+    if option.levels is None:
+        return [None if np.isnan(number) else float(number) for number in cells]
+    return [None if code == INACTIVE else option.levels[code] for code in cells]
 
 
 def infer_options(frame: pd.DataFrame, chosen: Sequence[str | Option]) -> list[Option]:

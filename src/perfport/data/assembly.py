@@ -1,0 +1,153 @@
+"""From measurements to a dataset, and back: what the store holds by the row, learning reads by the column."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from perfport.data.dataset import Dataset
+from perfport.data.folding import log_standard_error
+from perfport.data.frames import infer_options, levels_of
+from perfport.data.measurement import FloatArray, Measurement, Property, Status, configuration_key, unit_of
+from perfport.errors import NotEnoughDataError
+from perfport.space.options import Level
+from perfport.space.space import Space
+
+__all__ = ["TABLE_PROTOCOL", "dataset_of", "inferred_space", "measurements_of"]
+
+# The protocol of numbers that were read from a table: how they were measured is not known here.
+TABLE_PROTOCOL = "table"
+
+
+def dataset_of(
+    measurements: Sequence[Measurement], *, space: Space, properties: Mapping[str, Property] | None = None
+) -> Dataset:
+    """Return one row a configuration, in order of first measurement.
+
+    A response is the median over blocks of the median over the repetitions of a block. Its standard
+    error comes from the scatter between blocks where there are two or more, but is never smaller than
+    the repetitions within the blocks say; with one block it comes from the repetitions alone and
+    leaves out what differs from run to run. A configuration of which no block is ok has NaN responses
+    and its first other outcome as status.
+
+    Args:
+        measurements: Of one environment; several blocks of one configuration are replicates.
+        space: Holds every option of the configurations.
+        properties: Units and directions; a name that is not in it takes the unit its ending states.
+
+    Raises:
+        NotEnoughDataError: If there is no measurement, or none that is ok.
+        UsageError: If a level is not in the space.
+    """
+    if not measurements:
+        raise NotEnoughDataError("no measurements to make a dataset of; measure or import some first")
+    groups: dict[str, list[Measurement]] = {}
+    for measurement in measurements:
+        groups.setdefault(configuration_key(measurement.configuration), []).append(measurement)
+    blocks = list(groups.values())
+    names = list(dict.fromkeys(name for measurement in measurements for name in measurement.repetitions))
+    if not names:
+        first = next(measurement for measurement in measurements)
+        raise NotEnoughDataError(
+            f"environment '{first.environment.name}': none of {len(measurements)} measurements is ok; "
+            f"the first is {first.status}: {first.reason}"
+        )
+    known = properties or {}
+    folded = {name: [_folded(group, name) for group in blocks] for name in names}
+    return Dataset(
+        space=space,
+        environment=measurements[0].environment,
+        properties={name: known.get(name, Property(name, unit_of(name))) for name in names},
+        configurations=space.frame([group[0].configuration for group in blocks]),
+        responses={name: np.array([value for value, _ in folded[name]]) for name in names},
+        status=np.array([str(_outcome(group).status) for group in blocks]),
+        log_se={name: np.array([error for _, error in folded[name]]) for name in names},
+        cost_s=np.array([sum(measurement.cost_s for measurement in group) for group in blocks]),
+        notes=_notes(blocks),
+    )
+
+
+def measurements_of(dataset: Dataset, *, protocol: str = TABLE_PROTOCOL) -> Iterator[Measurement]:
+    """Yield one measurement a row, with one repetition a property; replicate rows become blocks.
+
+    A property that a row does not have is absent; the standard errors of a dataset have no place in a
+    measurement and are left out.
+    """
+    seen: dict[str, int] = {}
+    reasons = None if dataset.notes is None or "reason" not in dataset.notes else dataset.notes["reason"]
+    for row, configuration in enumerate(_configurations(dataset)):
+        status = Status(str(dataset.status[row]))
+        values = {name: float(column[row]) for name, column in dataset.responses.items()} if status is Status.OK else {}
+        present = {name: np.array([value]) for name, value in values.items() if np.isfinite(value)}
+        if status is Status.OK and not present:
+            continue  # nothing was measured and nothing went wrong: there is nothing to tell
+        key = configuration_key(configuration)
+        seen[key] = seen.get(key, -1) + 1
+        cost_s = float(dataset.cost_s[row])
+        yield Measurement(
+            configuration=configuration,
+            environment=dataset.environment,
+            status=status,
+            repetitions=present,
+            absent={name: "the table has no value" for name in values if name not in present},
+            cost_s=cost_s if np.isfinite(cost_s) else 0.0,
+            reason="" if status is Status.OK else str(reasons[row] if reasons is not None else "") or "as published",
+            protocol=protocol,
+            block=seen[key],
+        )
+
+
+def inferred_space(measurements: Sequence[Measurement], *, name: str = "") -> Space:
+    """Return the space of the levels found; an option inactive in some configuration cannot be inferred.
+
+    Raises:
+        UsageError: If an option is inactive in a configuration; the message asks for the space.
+    """
+    frame = pd.DataFrame([dict(measurement.configuration) for measurement in measurements])
+    return Space(options=infer_options(frame, [str(column) for column in frame.columns]), name=name)
+
+
+def _folded(group: Sequence[Measurement], name: str) -> tuple[float, float]:
+    """Return (response, standard error of its logarithm) of one property, NaN where there is none."""
+    blocks = [measurement.repetitions[name] for measurement in group if name in measurement.repetitions]
+    if not blocks:
+        return float("nan"), float("nan")
+    medians = np.array([np.median(repetitions) for repetitions in blocks])
+    return float(np.median(medians)), _error(blocks, medians)
+
+
+def _error(blocks: Sequence[FloatArray], medians: FloatArray) -> float:
+    within = np.array([log_standard_error(repetitions) for repetitions in blocks])
+    if len(blocks) == 1:
+        return float(within[0])
+    # Independent errors of b blocks average to 1/b of the root of their sum of squares.
+    known = within[np.isfinite(within)]
+    floor = float(np.sqrt(np.sum(known**2))) / len(blocks) if len(known) else 0.0
+    return float(np.maximum(log_standard_error(medians), floor))
+
+
+def _outcome(group: Sequence[Measurement]) -> Measurement:
+    return next((measurement for measurement in group if measurement.status is Status.OK), group[0])
+
+
+def _notes(blocks: Sequence[Sequence[Measurement]]) -> pd.DataFrame:
+    outcomes = [_outcome(group) for group in blocks]
+    notes = {
+        "configuration_key": [configuration_key(group[0].configuration) for group in blocks],
+        "reason": [outcome.reason for outcome in outcomes],
+        "started_at": [outcome.started_at for outcome in outcomes],
+    }
+    counts = {
+        "blocks_ok": [sum(measurement.status is Status.OK for measurement in group) for group in blocks],
+        "blocks": [len(group) for group in blocks],
+        "repetitions": [
+            sum(max(map(len, measurement.repetitions.values()), default=0) for measurement in group) for group in blocks
+        ],
+    }
+    return pd.DataFrame(notes, dtype="str").assign(**counts)
+
+
+def _configurations(dataset: Dataset) -> Iterator[dict[str, Level | None]]:
+    columns = [levels_of(option, dataset.configurations[option.name]) for option in dataset.space.options]
+    for cells in zip(*columns, strict=True):
+        yield dict(zip(dataset.space.names, cells, strict=True))
