@@ -1,0 +1,1 @@
+"""What was measured, transferred and recommended, for people: one HTML page, and tables for the terminal."""
