@@ -1,0 +1,324 @@
+"""Running campaigns: every finished measurement is stored before the next one begins.
+
+    Campaign (YAML) -> rigs -> tasks in block-randomised order -> Runner -> Measurement -> Store
+
+What is in the store under (environment fingerprint, configuration, protocol, block) is never
+measured again, so the same call goes on where it stopped, after Ctrl-C, `kill -9` or a power cut.
+
+Example:
+    >>> campaign = Campaign.read("campaign.yaml")  # doctest: +SKIP
+    >>> result = run_campaign(campaign, Store.open("perfport.db"))  # doctest: +SKIP
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from perfport.data.measurement import Measurement, Property, Status, configuration_key
+from perfport.measure.base import HasProperties, Meter, Outcome
+from perfport.measure.lease import device_lease
+from perfport.measure.meters import make_meters
+from perfport.measure.meters.clock import ClockMeter
+from perfport.measure.plan import Task, measurements_of, plan_campaign, tasks_of
+from perfport.measure.protocol import Protocol
+from perfport.measure.rig import Rig, configurations_of
+from perfport.measure.runner import Runner
+from perfport.measure.spec import Campaign, EnvironmentSpec, rig_of
+from perfport.seeding import rng_for
+from perfport.space.options import Level
+
+if TYPE_CHECKING:
+    from perfport.data.store import Store
+
+__all__ = [
+    "Campaign",
+    "CampaignResult",
+    "EnvironmentSpec",
+    "Progress",
+    "ProgressCallback",
+    "measure_configurations",
+    "measure_tasks",
+    "plan_campaign",
+    "run_campaign",
+]
+
+StoppedBy = Literal["finished", "asked", "max_runs", "max_time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a campaign stands; given to the callback before and after each measurement.
+
+    Attributes:
+        n_done: Measurements in the store, those of earlier runs included.
+        n_total: Measurements in all.
+        environment: Name of the environment of the present measurement.
+        measurement: The one just stored; None when one begins.
+        elapsed_s: Time since this run began.
+        left_s: Estimated time to go, from the runs so far; None before the first.
+    """
+
+    n_done: int
+    n_total: int
+    environment: str
+    measurement: Measurement | None
+    elapsed_s: float
+    left_s: float | None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResult:
+    """How a run of a campaign ended.
+
+    Attributes:
+        n_total: Measurements the campaign has.
+        n_before: Those already stored when the run began.
+        n_measured: Those this run made.
+        counts: Status -> number, of those this run made.
+        stopped_by: "finished", "asked" (Ctrl-C or `stop`), "max_runs" or "max_time".
+        elapsed_s: Length of this run.
+    """
+
+    n_total: int
+    n_before: int
+    n_measured: int
+    counts: dict[Status, int]
+    stopped_by: StoppedBy
+    elapsed_s: float
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every measurement of the campaign is in the store."""
+        return self.n_before + self.n_measured == self.n_total
+
+
+def run_campaign(
+    campaign: Campaign,
+    store: "Store",
+    *,
+    progress: ProgressCallback | None = None,
+    stop: Callable[[], bool] | None = None,
+    max_runs: int | None = None,
+    max_time_s: float | None = None,
+    lease: Path | None = None,
+) -> CampaignResult:
+    """Measure what a campaign still lacks.
+
+    Ctrl-C once finishes the present measurement and returns; twice stops at once, and the present
+    measurement is made again next time.
+
+    Args:
+        campaign: What is to be measured.
+        store: Where measurements are kept and looked up.
+        progress: Called before and after each measurement.
+        stop: Asked between measurements; true ends the run.
+        max_runs: Most measurements in this run.
+        max_time_s: No measurement begins that would, by those so far, end after this time.
+        lease: Lock file of the device; that of this machine if None.
+
+    Raises:
+        UsageError: If a system, network, option, level or actuator is not known here.
+        MissingPackageError: If a system or network needs a package that is not installed.
+        MeasurementError: If another campaign measures on this machine, or a system cannot be started.
+        StoreError: If the store cannot be written.
+    """
+    rigs = campaign.rigs()
+    tasks, _ = tasks_of(campaign, rigs)
+    store.begin_campaign(campaign.name, _record(campaign, rigs))
+    return measure_tasks(
+        tasks,
+        store,
+        campaign.protocol,
+        campaign=campaign.name,
+        meters=campaign.meters,
+        progress=progress,
+        stop=stop,
+        max_runs=max_runs,
+        max_time_s=max_time_s,
+        lease=lease,
+    )
+
+
+def measure_configurations(
+    environment: EnvironmentSpec | Rig,
+    configurations: pd.DataFrame,
+    store: "Store",
+    *,
+    protocol: Protocol | None = None,
+    block: int = 0,
+    campaign: str | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    stop: Callable[[], bool] | None = None,
+    lease: Path | None = None,
+) -> list[Measurement]:
+    """Measure the rows of a frame in one environment; rows already in the store are not measured again.
+
+    Args:
+        environment: Where; a specification or a rig.
+        configurations: What, shape (n, d): one column for each option of the space.
+        store: Where measurements are kept and looked up.
+        protocol: How; the default protocol if None.
+        block: Replicate block.
+        campaign: Name under which they are stored.
+        seed: Decides the order in which they are measured.
+        progress: Called before and after each measurement.
+        stop: Asked between measurements; true ends early.
+        lease: Lock file of the device; that of this machine if None.
+
+    Returns:
+        One measurement a row, in the order of the rows; fewer (a subsequence) only if stopped.
+    """
+    protocol = protocol or Protocol()
+    rig = environment if isinstance(environment, Rig) else rig_of(environment)
+    rows = configurations_of(rig.space, configurations)
+    tasks = [Task(rig, row, block, _run_seed(seed, rig, row, block)) for row in rows]
+    order = rng_for(seed, "order", block).permutation(len(tasks))
+    measure_tasks(
+        [tasks[index] for index in order],
+        store,
+        protocol,
+        campaign=campaign,
+        progress=progress,
+        stop=stop,
+        lease=lease,
+    )
+    made = measurements_of([rig], store, protocol)
+    return [made[task.key] for task in tasks if task.key in made]
+
+
+def measure_tasks(
+    tasks: Sequence[Task],
+    store: "Store",
+    protocol: Protocol,
+    *,
+    campaign: str | None = None,
+    meters: Sequence[str] = ("energy",),
+    progress: ProgressCallback | None = None,
+    stop: Callable[[], bool] | None = None,
+    max_runs: int | None = None,
+    max_time_s: float | None = None,
+    lease: Path | None = None,
+) -> CampaignResult:
+    """Make the measurements of `tasks` that the store does not have, in order. Arguments as in `run_campaign`."""
+    rigs = list({id(task.rig): task.rig for task in tasks}.values())
+    distinct = {task.key: task for task in tasks}
+    made = measurements_of(rigs, store, protocol)
+    # Those another campaign measured belong to this one from now on.
+    store.append([made[key] for key in distinct if key in made], campaign=campaign)
+    left = [task for key, task in distinct.items() if key not in made]
+    n_total = len(distinct)
+    begin_s = time.monotonic()
+    counts: dict[Status, int] = {}
+    n_measured = 0
+    stopped_by: StoppedBy = "finished"
+
+    def tell(task: Task, measurement: Measurement | None) -> None:
+        if progress is not None:
+            elapsed_s = time.monotonic() - begin_s
+            left_s = elapsed_s / n_measured * (len(left) - n_measured) if n_measured else None
+            n_done = n_total - len(left) + n_measured
+            progress(Progress(n_done, n_total, task.rig.environment.name, measurement, elapsed_s, left_s))
+
+    if not left:
+        return CampaignResult(n_total, n_total, 0, {}, "finished", 0.0)
+    outside = make_meters(meters)
+    properties = {id(rig): _properties(rig, outside) for rig in rigs}
+    with (
+        _interrupts() as is_interrupted,
+        device_lease(campaign or "measurements", path=lease),
+        Runner(protocol, meters=outside) as runner,
+    ):
+        block = left[0].block
+        for task in left:
+            elapsed_s = time.monotonic() - begin_s
+            if is_interrupted() or (stop is not None and stop()):
+                stopped_by = "asked"
+            elif max_runs is not None and n_measured >= max_runs:
+                stopped_by = "max_runs"
+            elif max_time_s is not None and elapsed_s + (elapsed_s / n_measured if n_measured else 0.0) > max_time_s:
+                stopped_by = "max_time"
+            if stopped_by != "finished":
+                break
+            if task.block != block:
+                # Replicates are worth more when nothing of the first process is left to share.
+                runner.end_children()
+                block = task.block
+            tell(task, None)
+            measurement = _measure(runner, task, protocol)
+            store.append([measurement], campaign=campaign, properties=properties[id(task.rig)])
+            n_measured += 1
+            counts[measurement.status] = counts.get(measurement.status, 0) + 1
+            tell(task, measurement)
+    elapsed_s = time.monotonic() - begin_s
+    return CampaignResult(n_total, n_total - len(left), n_measured, counts, stopped_by, elapsed_s)
+
+
+def _measure(runner: Runner, task: Task, protocol: Protocol) -> Measurement:
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    outcome: Outcome = runner.measure(task.rig, task.configuration, seed=task.seed, block=task.block)
+    return Measurement(
+        configuration=task.configuration,
+        environment=task.rig.environment,
+        status=outcome.status,
+        repetitions=outcome.repetitions,
+        absent=outcome.absent,
+        cost_s=outcome.cost_s,
+        conditions=outcome.conditions,
+        reason=outcome.reason,
+        protocol=protocol.key,
+        block=task.block,
+        started_at=started_at,
+    )
+
+
+def _run_seed(seed: int, rig: Rig, row: dict[str, Level | None], block: int) -> int:
+    rng = rng_for(seed, "run", rig.environment.fingerprint, configuration_key(row), block)
+    return int(rng.integers(2**31))
+
+
+def _properties(rig: Rig, meters: Sequence[Meter]) -> list[Property]:
+    own = rig.system.properties() if isinstance(rig.system, HasProperties) else ClockMeter.properties
+    return [*own, *(found for meter in meters for found in meter.properties)]
+
+
+def _record(campaign: Campaign, rigs: Sequence[Rig]) -> dict[str, object]:
+    """Return what the store keeps about the campaign; `space` only where all environments share it."""
+    spaces = {rig.environment.name: rig.space.to_yaml() for rig in rigs}
+    record: dict[str, object] = {"campaign": campaign.model_dump(mode="json", exclude_defaults=True), "spaces": spaces}
+    record["protocol"] = campaign.protocol.key
+    return record | ({"space": next(iter(spaces.values()))} if len(set(spaces.values())) == 1 else {})
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a request that is asked for between measurements; the second one raises."""
+    asked = False
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may set handlers; whoever started another one has `stop`.
+        yield lambda: asked
+        return
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,293 @@
+"""The runner: turns (rig, configuration) into an outcome, whatever the system does meanwhile.
+
+The only place where systems, meters and actuators meet:
+
+    machine actuators   |<- set, read back ------------------------------------------------- restore ->|
+    child process       | (kept for many configurations) open | warm up | timed runs | window | close  |
+    meters outside      |                                                            |<-read->|
+
+A child serves configurations of one rig with one set of process-level actuator levels and is
+replaced after `Protocol.configurations_per_child`, after a crash and after a time-out. Children
+of several rigs wait side by side, asleep on their pipes, so that environments can be interleaved.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from perfport.data.measurement import FloatArray, Status
+from perfport.errors import ActuationError, MeasurementError, MeterUnavailableError
+from perfport.measure.actuators import actuators_for, applied
+from perfport.measure.base import Absent, Actuator, Configuration, Meter, Outcome, ServesOutcomes
+from perfport.measure.child_process import ChildLostError, ChildProcess, ChildTimedOutError
+from perfport.measure.conditions import conditions_now, stolen_s
+from perfport.measure.protocol import Protocol
+from perfport.measure.rig import Rig
+from perfport.measure.session import measure_in_session
+from perfport.space.options import Level
+
+__all__ = ["Runner"]
+
+_START_S = 60.0  # a child that has not loaded its system after this hangs
+_MOST_CHILDREN = 6  # children asleep use memory only, but not without limit
+_PRINTED_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One configuration to measure, split by who gets which levels."""
+
+    rig: Rig
+    system_levels: Mapping[str, Level | None]
+    process_levels: Mapping[str, Level | None]
+    seed: int
+
+    @property
+    def child_key(self) -> tuple[object, ...]:
+        return (id(self.rig), *sorted((name, str(level)) for name, level in self.process_levels.items()))
+
+
+class Runner:
+    """Measures configurations, one at a time. A context manager: leaving it ends every child.
+
+    Args:
+        protocol: How to measure.
+        meters: Read outside the child, in a window of their own; one that is absent is recorded so.
+    """
+
+    def __init__(self, protocol: Protocol, *, meters: Sequence[Meter] = ()) -> None:
+        self._protocol = protocol
+        self._absent: dict[str, str] = {}
+        self._meters: list[Meter] = []
+        for meter in meters:
+            availability = meter.availability()
+            if isinstance(availability, Absent):
+                self._absent |= {found.name: availability.reason for found in meter.properties}
+            else:
+                self._meters.append(meter)
+        self._children: dict[tuple[object, ...], ChildProcess] = {}
+        self._no_reference: dict[int, str] = {}
+        self._scratch = Path(tempfile.mkdtemp(prefix="perfport-"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every child."""
+        self.end_children()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def end_children(self) -> None:
+        """End every child; the next configuration starts a fresh one (at the end of a block)."""
+        while self._children:
+            self._children.popitem()[1].close()
+
+    def measure(self, rig: Rig, configuration: Configuration, *, seed: int = 0, block: int = 0) -> Outcome:
+        """Return what becomes of `configuration`; everything the system does wrong is an outcome.
+
+        Args:
+            rig: System, workload and space.
+            configuration: Levels of the rig's options.
+            seed: For what is random about the run itself.
+            block: Replicate block, for systems that serve recorded outcomes.
+
+        Raises:
+            MeasurementError: If the rig cannot be started at all (a package is missing, say).
+            ActuationError: If something set on the machine could not be restored.
+        """
+        broken = rig.space.violations(configuration)
+        if broken:
+            return Outcome(Status.INVALID, "; ".join(broken), absent=self._absent)
+        if isinstance(rig.system, ServesOutcomes):
+            return rig.system.outcome(configuration, block=block)
+        system_levels, around = rig.split(configuration)
+        actuators = actuators_for(around)
+        process_names = {
+            option.name for actuator in actuators if actuator.scope == "process" for option in actuator.options
+        }
+        process_levels = {name: level for name, level in around.items() if name in process_names}
+        request = _Request(rig, system_levels, process_levels, seed)
+        machine = [actuator for actuator in actuators if actuator.scope == "machine"]
+        begin = time.perf_counter()
+        outcome = self._with_machine(request, machine, around)
+        return replace(
+            outcome,
+            absent={**self._absent, **outcome.absent} if outcome.status is Status.OK else {},
+            cost_s=outcome.cost_s if not rig.system.is_isolated else time.perf_counter() - begin,
+        )
+
+    def _with_machine(
+        self, request: _Request, machine: Sequence[Actuator], levels: Mapping[str, Level | None]
+    ) -> Outcome:
+        conditions = conditions_now()
+        stolen_before_s = stolen_s()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(applied(machine, levels))
+            except ActuationError as error:
+                if "unrestored" in error.details:
+                    raise
+                return Outcome(Status.FAILED, error.message, conditions=conditions)
+            outcome = self._run(request)
+        stolen_after_s = stolen_s()
+        if stolen_before_s is not None and stolen_after_s is not None:
+            conditions["stolen_s"] = round(stolen_after_s - stolen_before_s, 3)
+        return replace(outcome, conditions={**conditions, **outcome.conditions})
+
+    def _run(self, request: _Request) -> Outcome:
+        if request.rig.system.is_isolated:
+            return self._in_child(request)
+        return measure_in_session(
+            request.rig.system,
+            request.system_levels,
+            request.rig.workload,
+            protocol=self._protocol,
+            seed=request.seed,
+        )
+
+    def _in_child(self, request: _Request) -> Outcome:
+        child = self._child(request)
+        reference = "" if id(request.rig) in self._no_reference else str(self._scratch / f"{id(request.rig)}.npz")
+        try:
+            outcome = self._converse(child, request, reference)
+        except ChildTimedOutError:
+            outcome = Outcome(Status.TIMED_OUT, f"no answer for {self._protocol.timeout_s:g} s {_doing(child)}")
+        except ChildLostError as error:
+            outcome = Outcome(Status.FAILED, f"{error} {_doing(child)}{_said(child)}")
+        else:
+            if child.served >= self._protocol.configurations_per_child:
+                self._children.pop(request.child_key).close()
+            return outcome
+        del self._children[request.child_key]
+        if child.stage == "reference" and reference:
+            # The default configuration is to blame, not this one: measure it without the check.
+            self._no_reference[id(request.rig)] = outcome.reason
+            return self._in_child(request)
+        return outcome
+
+    def _converse(self, child: ChildProcess, request: _Request, reference: str) -> Outcome:
+        deadline = time.monotonic() + self._protocol.timeout_s
+        child.served += 1
+        child.stage = "open"
+        child.send(
+            {
+                "configuration": request.system_levels,
+                "seed": request.seed,
+                "reference": reference,
+                "window_s": self._window_s(),
+            }
+        )
+        readings: dict[str, FloatArray] = {}
+        absent: dict[str, str] = {}
+        while (message := child.receive(deadline))["event"] == "window":
+            readings, absent = self._read_meters(child, deadline)
+        return _outcome(message, readings, absent, self._no_reference.get(id(request.rig), ""))
+
+    def _window_s(self) -> float:
+        if not self._meters:
+            return 0.0
+        return max(self._protocol.window_s, *(meter.min_window_s for meter in self._meters))
+
+    def _read_meters(self, child: ChildProcess, deadline: float) -> tuple[dict[str, FloatArray], dict[str, str]]:
+        """Let the child run on between start and stop of every meter; return readings per input."""
+        absent: dict[str, str] = {}
+        started: list[Meter] = []
+        for meter in self._meters:
+            try:
+                meter.start()
+                started.append(meter)
+            except MeterUnavailableError as error:
+                absent |= {found.name: error.message for found in meter.properties}
+        child.send({"go": True})
+        message = child.receive(deadline)
+        totals: dict[str, float] = {}
+        for meter in started:
+            try:
+                totals |= meter.stop()
+            except MeterUnavailableError as error:
+                absent |= {found.name: error.message for found in meter.properties}
+        inputs = int(message["inputs"])
+        return {name: np.array([total / inputs]) for name, total in totals.items()}, absent
+
+    def _child(self, request: _Request) -> ChildProcess:
+        """Return the child of this rig and these process-level levels, started if there is none."""
+        key = request.child_key
+        if key in self._children:
+            return self._children[key]
+        while len(self._children) >= _MOST_CHILDREN:
+            self._children.pop(next(iter(self._children))).close()
+        child = ChildProcess()
+        system = request.rig.system
+        child.send(
+            {
+                "parent": os.getpid(),
+                "sys_path": sys.path,
+                "system": f"{type(system).__module__}:{type(system).__qualname__}",
+                "settings": dict(system.settings),
+                "workload": dict(request.rig.workload),
+                "protocol": self._protocol.model_dump(),
+                "actuators": dict(request.process_levels),
+            }
+        )
+        problem = _problem_at_start(child)
+        if problem:
+            child.close()
+            name = request.rig.environment.name
+            raise MeasurementError(f"environment '{name}': system '{system.name}' cannot be started: {problem}")
+        self._children[key] = child
+        return child
+
+
+def _problem_at_start(child: ChildProcess) -> str:
+    try:
+        message = child.receive(time.monotonic() + _START_S)
+    except ChildTimedOutError:
+        return f"the child did not load it within {_START_S:g} s{_said(child)}"
+    except ChildLostError as error:
+        return f"{error}{_said(child)}"
+    return "" if message["event"] == "ready" else str(message["reason"])
+
+
+def _outcome(
+    message: Mapping[str, Any], readings: Mapping[str, FloatArray], absent: Mapping[str, str], no_reference: str
+) -> Outcome:
+    repetitions = {name: np.asarray(values, dtype=np.float64) for name, values in message["repetitions"].items()}
+    status = Status(message["status"])
+    conditions = dict(message["conditions"])
+    if no_reference:
+        conditions["output_unchecked"] = f"the default configuration failed: {no_reference}"
+    return Outcome(
+        status=status,
+        reason=str(message["reason"]),
+        repetitions=repetitions | dict(readings) if status is Status.OK else {},
+        absent=absent,
+        conditions=conditions,
+    )
+
+
+def _doing(child: ChildProcess) -> str:
+    return {
+        "reference": "while the default configuration was run for comparison",
+        "open": "while opening the configuration",
+        "time": "while running",
+    }.get(child.stage, f"({child.stage})")
+
+
+def _said(child: ChildProcess) -> str:
+    lines = child.printed.splitlines()
+    return f"; it printed '{lines[-1][-_PRINTED_CHARS:]}'" if lines else ""

@@ -1,0 +1,149 @@
+"""One configuration from open to close: what the child does, and the runner itself for recorded systems."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from perfport.data.environment import Fact
+from perfport.data.measurement import Status
+from perfport.errors import InvalidConfigurationError
+from perfport.measure.base import Configuration, HasOutput, Outcome, Session, System
+from perfport.measure.meters.clock import ClockMeter
+from perfport.measure.outputs import read_reference, write_reference, wrong_output
+from perfport.measure.protocol import Protocol
+from perfport.measure.timing import Timing, run_reader, time_session
+
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["Hooks", "measure_in_session"]
+
+_REASON_CHARS = 300
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What happens around the loop; nothing by default.
+
+    Attributes:
+        stage: Told what begins: "reference", "open", "time", "window".
+        check_alive: Called before each run; raises or exits to end it.
+        window: Runs the session on while meters outside are read.
+    """
+
+    stage: Callable[[str], None] = _ignore
+    check_alive: Callable[[], None] = lambda: None
+    window: Callable[[Session], None] = _ignore
+
+
+def measure_in_session(
+    system: System,
+    configuration: Configuration,
+    workload: Mapping[str, Fact],
+    *,
+    protocol: Protocol,
+    seed: int = 0,
+    reference: Path | None = None,
+    hooks: Hooks | None = None,
+) -> Outcome:
+    """Open `system` with `configuration`, check its output, time it, close it.
+
+    Args:
+        system: The system under test.
+        configuration: Levels of the system's own options.
+        workload: Facts about the input.
+        protocol: How to time.
+        seed: For what is random about the run itself.
+        reference: File with the outputs of the default configuration; made if it does not exist;
+            None for no check.
+        hooks: What happens around the loop.
+
+    Returns:
+        The outcome; whatever the system raises is a FAILED (or INVALID) one. `cost_s` covers all of it.
+    """
+    hooks = hooks or Hooks()
+    begin = time.perf_counter()
+    conditions: dict[str, object] = {}
+    try:
+        if reference is not None and not reference.exists():
+            hooks.stage("reference")
+            _make_reference(system, workload, reference, seed)
+        hooks.stage("open")
+        open_begin = time.perf_counter()
+        with system.open(configuration, workload, seed=seed) as session:
+            conditions["open_s"] = round(time.perf_counter() - open_begin, 6)
+            problem = _output_problem(session, reference, protocol)
+            if problem:
+                outcome = Outcome(Status.FAILED, problem)
+            else:
+                hooks.stage("time")
+                outcome, loop_conditions = _timed(session, protocol, hooks)
+                conditions |= loop_conditions
+                hooks.window(session)
+    except InvalidConfigurationError as error:
+        outcome = Outcome(Status.INVALID, error.message)
+    except MemoryError as error:
+        outcome = Outcome(Status.FAILED, _told("out of memory", error))
+    except Exception as error:  # noqa: BLE001  # what a system under test raises is data
+        outcome = Outcome(Status.FAILED, _told(type(error).__name__, error))
+    return Outcome(
+        status=outcome.status,
+        reason=outcome.reason,
+        repetitions=outcome.repetitions if outcome.status is Status.OK else {},
+        conditions=conditions,
+        cost_s=time.perf_counter() - begin,
+    )
+
+
+def _make_reference(system: System, workload: Mapping[str, Fact], path: Path, seed: int) -> None:
+    with system.open({}, workload, seed=seed) as session:
+        if not isinstance(session, HasOutput):
+            return
+        session.run_once()
+        write_reference(path, session.output())
+
+
+def _output_problem(session: Session, reference: Path | None, protocol: Protocol) -> str:
+    if reference is None or not isinstance(session, HasOutput) or not reference.exists():
+        return ""
+    session.run_once()
+    return wrong_output(session.output(), read_reference(reference), protocol.output_tolerance)
+
+
+def _timed(session: Session, protocol: Protocol, hooks: Hooks) -> tuple[Outcome, dict[str, object]]:
+    switches_before = _involuntary_switches()
+    begin = time.perf_counter()
+    timing = time_session(run_reader(session, ClockMeter()), protocol, check_alive=hooks.check_alive)
+    conditions: dict[str, object] = {"timing_s": round(time.perf_counter() - begin, 6), **_loop_facts(timing)}
+    switches_after = _involuntary_switches()
+    if switches_before is not None and switches_after is not None:
+        conditions["involuntary_switches"] = switches_after - switches_before
+    repetitions = {name: np.asarray(values, dtype=np.float64) for name, values in timing.repetitions.items()}
+    return Outcome(Status.OK, repetitions=repetitions), conditions
+
+
+def _loop_facts(timing: Timing) -> dict[str, object]:
+    return {
+        "warm_up_runs": timing.warm_up_runs,
+        "warm_up_stable": timing.is_stable,
+        "stopped_by": timing.stopped_by,
+        "interval_width": round(timing.interval_width, 6) if np.isfinite(timing.interval_width) else None,
+    }
+
+
+def _involuntary_switches() -> int | None:
+    """How often this process was interrupted in favour of another: the mark of interference."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if sys.platform != "win32" else None
+
+
+def _told(kind: str, error: BaseException) -> str:
+    text = " ".join(str(error).split())[:_REASON_CHARS]
+    return f"{kind}: {text}" if text else kind

@@ -1,0 +1,208 @@
+"""Warm up until stable, then repeat until the median is known well enough: the inner loop of measuring.
+
+One configuration in time (lengths from the protocol):
+
+    open | warm-up windows until two medians agree | timed runs until the interval is narrow | meter window | close
+         |<----------- warm_up_max_s ------------->|<- min_time_s ............... budget_s ->|<- window_s -->|
+
+Nothing here knows processes, files or devices, so it is tested with a session in virtual time.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist, median
+from typing import Literal, Protocol
+
+from perfport.measure.base import Meter, ReportsReadings, Session
+from perfport.measure.protocol import Protocol as MeasuringProtocol
+
+__all__ = ["PRIMARY", "RunReader", "Timing", "interval_ranks", "relative_interval_width", "run_reader", "time_session"]
+
+PRIMARY = "inference_time_s"
+
+StoppedBy = Literal["interval", "budget", "max_repetitions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Every repetition of one configuration, and how the loop ended.
+
+    Attributes:
+        repetitions: Property -> values per input, in the order they were taken.
+        warm_up_runs: Runs before the first timed one.
+        is_stable: Whether warm-up ended because it was stable, not because its time was up.
+        stopped_by: What ended the timed runs.
+        interval_width: Relative width of the confidence interval of the median that was reached.
+    """
+
+    repetitions: Mapping[str, list[float]]
+    warm_up_runs: int
+    is_stable: bool
+    stopped_by: StoppedBy
+    interval_width: float
+
+
+class RunReader(Protocol):
+    """Runs once and says what it took."""
+
+    def __call__(self) -> Mapping[str, float]:
+        """Run once; return property -> value per input."""
+        ...
+
+    def now_s(self) -> float:
+        """Return the time that budgets are charged in, in seconds from any origin."""
+        ...
+
+
+class _ClockedReader:
+    """Reads a meter (the clock) around each run."""
+
+    def __init__(self, session: Session, meter: Meter) -> None:
+        self._session = session
+        self._meter = meter
+
+    def __call__(self) -> Mapping[str, float]:
+        self._meter.start()
+        self._session.run_once()
+        totals = self._meter.stop()
+        n = self._session.inputs_per_run
+        return totals if n == 1 else {name: total / n for name, total in totals.items()}
+
+    @staticmethod
+    def now_s() -> float:
+        return time.perf_counter()
+
+
+class _ReportedReader:
+    """Takes the session's own readings; time is what the runs say they took."""
+
+    def __init__(self, session: Session, readings: Callable[[], Mapping[str, float]]) -> None:
+        self._session = session
+        self._readings = readings
+        self._elapsed_s = 0.0
+
+    def __call__(self) -> Mapping[str, float]:
+        self._session.run_once()
+        readings = dict(self._readings())
+        self._elapsed_s += readings[PRIMARY] * self._session.inputs_per_run
+        return readings
+
+    def now_s(self) -> float:
+        return self._elapsed_s
+
+
+def run_reader(session: Session, meter: Meter) -> RunReader:
+    """Return the reader for `session`: its own readings if it has them, else `meter` around each run."""
+    if isinstance(session, ReportsReadings):
+        return _ReportedReader(session, session.readings)
+    return _ClockedReader(session, meter)
+
+
+def time_session(
+    read: RunReader, protocol: MeasuringProtocol, *, check_alive: Callable[[], None] = lambda: None
+) -> Timing:
+    """Warm up, then repeat until the median is known to `protocol.interval_width` or the budget ends.
+
+    Args:
+        read: Runs once.
+        protocol: Bounds of both phases.
+        check_alive: Called before each run; raises to end the loop (a child whose parent is gone).
+    """
+    warm_up_runs, is_stable = _warm_up(read, protocol, check_alive)
+    repetitions: dict[str, list[float]] = {}
+    start_s = read.now_s()
+    next_check = protocol.min_repetitions
+    width = math.inf
+    stopped_by: StoppedBy = "max_repetitions"
+    for n in range(1, protocol.max_repetitions + 1):
+        check_alive()
+        for name, value in read().items():
+            repetitions.setdefault(name, []).append(value)
+        if n < protocol.min_repetitions:
+            continue
+        elapsed_s = read.now_s() - start_s
+        # OPTIM: sorting after every run would cost more than a short run; checking at n, 1.1 n, ... does not.
+        if n >= next_check and elapsed_s >= protocol.min_time_s:
+            next_check = math.ceil(n * 1.1) + 1
+            width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
+            if width <= protocol.interval_width:
+                stopped_by = "interval"
+                break
+        if elapsed_s >= protocol.budget_s:
+            stopped_by = "budget"
+            break
+    width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
+    return Timing(repetitions, warm_up_runs, is_stable, stopped_by, width)
+
+
+def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable[[], None]) -> tuple[int, bool]:
+    start_s = read.now_s()
+    before: float | None = None
+    runs = 0
+    while True:
+        window: list[float] = []
+        for _ in range(protocol.warm_up_runs):
+            check_alive()
+            window.append(read()[PRIMARY])
+            runs += 1
+            if read.now_s() - start_s > protocol.warm_up_max_s and runs > 1:
+                return runs, False
+        now = median(window)
+        if before is not None and abs(now - before) <= protocol.warm_up_tolerance * min(now, before):
+            return runs, True
+        before = now
+
+
+def relative_interval_width(values: Sequence[float], confidence: float) -> float:
+    """Return the width of the confidence interval of the median, as a share of the median.
+
+    The interval is that of the order statistics, which assumes nothing about the distribution but
+    independent repetitions; interference that lasts longer than a run makes it too narrow, which
+    only replicate blocks can show.
+
+    Args:
+        values: Repetitions, positive, any order, shape (n,).
+        confidence: Coverage at least aimed at, within (0, 1).
+
+    Returns:
+        The share; infinite where n is too small for an interval of that confidence.
+    """
+    ranks = interval_ranks(len(values), confidence)
+    if ranks is None:
+        return math.inf
+    ordered = sorted(values)
+    middle = median(ordered)
+    spread = ordered[ranks[1] - 1] - ordered[ranks[0] - 1]
+    return spread / middle if middle > 0 else math.inf
+
+
+@lru_cache(maxsize=4096)
+def interval_ranks(n: int, confidence: float) -> tuple[int, int] | None:
+    """Return the ranks (1-based) of the order statistics that bound the median, or None if n is too small.
+
+    The largest l with 2 P(Binomial(n, 1/2) < l) <= 1 - confidence, and n + 1 - l.
+
+    Source:
+        W. J. Conover, Practical Nonparametric Statistics, 3rd ed., section 3.2.
+
+    Example:
+        >>> interval_ranks(10, 0.95)
+        (2, 9)
+    """
+    limit = (1 - confidence) / 2 * 2.0**n if n < 1000 else math.inf
+    if math.isinf(limit):
+        # Normal approximation; 2 ** n no longer fits a float and the exact sum brings nothing.
+        lower = math.floor((n - _normal_quantile(confidence) * math.sqrt(n)) / 2)
+        return lower, n + 1 - lower
+    lower, tail = 0, 0
+    while lower < n and tail + math.comb(n, lower) <= limit:
+        tail += math.comb(n, lower)
+        lower += 1
+    return (lower, n + 1 - lower) if lower >= 1 else None
+
+
+def _normal_quantile(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
