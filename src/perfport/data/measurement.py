@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from perfport.data.environment import Environment, canonical
@@ -96,7 +95,8 @@ def plain_configuration(configuration: Mapping[str, Level | None]) -> dict[str, 
 
 def _plain_level(name: str, level: object) -> Level | None:
     plain = level.item() if isinstance(level, np.generic) else level
-    if plain is None or plain is pd.NA or (isinstance(plain, float) and math.isnan(plain)):
+    # pandas.NA is told by its type's name: the process that measures has no other need of pandas.
+    if plain is None or type(plain).__name__ == "NAType" or (isinstance(plain, float) and math.isnan(plain)):
         return None
     if isinstance(plain, str) or (isinstance(plain, int | float) and math.isfinite(plain)):
         return plain
