@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -30,16 +30,18 @@ def test_metrics_equal_hand_computed_values() -> None:
     assert got.nmse == pytest.approx((630 / 4) / 250)
 
 
+@settings(max_examples=50, deadline=None)
 @given(y_true=responses, y_pred=responses)
 def test_metrics_agree_with_scikit_learn_and_scipy(y_true: FloatArray, y_pred: FloatArray) -> None:
     got = metrics.errors(y_true, y_pred)
     assert got.mape_pct == pytest.approx(100 * sklearn.metrics.mean_absolute_percentage_error(y_true, y_pred))
-    if np.ptp(y_true) > 1e-6:
+    if np.ptp(y_true) > 1e-6 * y_true.max():
         assert got.nmse == pytest.approx(1 - sklearn.metrics.r2_score(y_true, y_pred), rel=1e-6, abs=1e-9)
     if len(set(y_true)) > 1 and len(set(y_pred)) > 1:
         assert got.spearman == pytest.approx(scipy.stats.spearmanr(y_true, y_pred).statistic, abs=1e-12)
 
 
+@settings(max_examples=50, deadline=None)
 @given(y_true=responses, y_pred=responses, seed=st.integers(0, 99), factor=st.floats(0.1, 10))
 def test_neither_the_order_of_rows_nor_the_unit_matters(
     y_true: FloatArray, y_pred: FloatArray, seed: int, factor: float
@@ -47,8 +49,10 @@ def test_neither_the_order_of_rows_nor_the_unit_matters(
     order = np.random.default_rng(seed).permutation(len(y_true))
     here = metrics.errors(y_true, y_pred)
     there = metrics.errors(factor * y_true[order], factor * y_pred[order])
-    for name in ("mape_pct", "median_ape_pct", "nmse", "spearman"):
+    for name in ("mape_pct", "median_ape_pct", "spearman"):
         assert getattr(there, name) == pytest.approx(getattr(here, name), rel=1e-6, abs=1e-9, nan_ok=True)
+    if np.ptp(y_true) > 1e-6 * y_true.max():
+        assert there.nmse == pytest.approx(here.nmse, rel=1e-6)
 
 
 def test_a_decimal_tolerance_includes_its_limit() -> None:
