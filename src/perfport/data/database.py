@@ -69,7 +69,7 @@ class Database:
             MissingPackageError: If the driver of the URL is not installed.
         """
         if _is_url(url_or_path):
-            database = cls._of_url(str(url_or_path), read_only=read_only)
+            database = cls._of_url(str(url_or_path), create=create, read_only=read_only)
         else:
             database = cls._of_file(Path(url_or_path), create=create, read_only=read_only)
         try:
@@ -80,7 +80,7 @@ class Database:
         return database
 
     @classmethod
-    def _of_url(cls, text: str, *, read_only: bool) -> "Database":
+    def _of_url(cls, text: str, *, create: bool, read_only: bool) -> "Database":
         try:
             url = sa.make_url(text)
             if url.drivername in ("postgresql", "postgres"):
@@ -89,7 +89,9 @@ class Database:
             if url.get_backend_name() == "sqlite":
                 if not url.database or url.database == ":memory:":
                     return cls(_memory_engine(), ":memory:", is_writable=True)
-                return cls._of_file(Path(url.database), create=True, read_only=read_only)
+                return cls._of_file(Path(url.database), create=create, read_only=read_only)
+            if url.get_backend_name() != "postgresql":
+                raise StoreError(f"{where}: stores live in SQLite or PostgreSQL; give a path or postgresql://...")
             options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
             engine = sa.create_engine(url, connect_args=options, pool_pre_ping=True)
         except (ArgumentError, NoSuchModuleError) as error:

@@ -42,7 +42,7 @@ def level_column(option: Option, column: "pd.Series[Any]") -> "pd.Series[Any] | 
 
 
 def levels_of(option: Option, column: "pd.Series[Any]") -> list[Level | None]:
-    """Return the cells as the option spells its levels, None where inactive (the column may hold 2.0 for the level 2)."""
+    """Return the cells as the option spells its levels (a column may hold 2.0 for the level 2), None where inactive."""
     cells = positions_of(option, column)
     if option.levels is None:
         return [None if np.isnan(number) else float(number) for number in cells]

@@ -15,7 +15,7 @@ written back, but never read by perfport.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -47,6 +47,7 @@ __all__ = [
     "OptionCard",
     "RangeCard",
     "card_schema",
+    "card_text",
     "read_card",
 ]
 
@@ -274,6 +275,20 @@ def parse_card(content: bytes, path: Path) -> Card:
         raise TableError(f"{path}: {'; '.join(_validation_problems(error))}", file=path) from error
 
 
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return a card as YAML that every YAML reader, of version 1.1 or 1.2, reads back alike.
+
+    Raises:
+        TableError: If it holds something other than text, numbers, lists and mappings.
+    """
+    try:
+        return yaml.dump(dict(card), Dumper=_CardDumper, sort_keys=False, allow_unicode=True, width=120)
+    except yaml.representer.RepresenterError as error:
+        raise TableError(
+            f"the card cannot hold {error.args[-1]!r}; metadata must be plain text, numbers, lists"
+        ) from error
+
+
 def _is_plain(unit: str) -> bool:
     return any(conversion_factor(unit, base) is not None for base in ("s", "J", "W", "Hz", "B"))
 
@@ -319,6 +334,13 @@ class _CardLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.Saf
         return mapping
 
 
+class _CardDumper(yaml.SafeDumper):
+    """Quotes every text that either version of YAML would take for something else."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True  # references to repeated lists are hard to read and to edit
+
+
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9]+", "-+0123456789"),
@@ -329,7 +351,8 @@ for _tag, _pattern, _first in (
     ),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
 ):
-    _CardLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+    for _class in (_CardLoader, _CardDumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 # YAML 1.1 would read 010 as eight.
 _CardLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
