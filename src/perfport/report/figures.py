@@ -10,6 +10,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
@@ -54,7 +55,7 @@ __all__ = [
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 GREY = "#8a93a0"
 _BAND = "rgba(128, 136, 148, 0.20)"
-_ROLE_COLOURS = {"source": VERMILLION, "target": BLUE}
+_TARGET_COLOUR, _SOURCE_COLOURS = BLUE, (VERMILLION, ORANGE, PURPLE, GREEN, SKY)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 EFFECT_ARROWS: Mapping[Effect, str] = {"increases": "↑", "decreases": "↓", "mixed": "↕"}
@@ -156,7 +157,7 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
     """Return bars of the largest influences, the environments of one term beneath each other.
 
     Args:
-        environments: Sources and target; bars are coloured by role.
+        environments: Sources and target, each with a colour of its own; that of the target is always the same.
         n_terms: Terms to show at most.
     """
     terms = rank_terms(environments)[:n_terms]
@@ -164,6 +165,8 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
     figure = _figure(height=110 + len(terms) * (26 + 24 * n_bars))
     positions = np.arange(len(terms))
     width = 0.62 / n_bars
+    of_sources = cycle(_SOURCE_COLOURS)
+    colours = [_TARGET_COLOUR if given.role == "target" else next(of_sources) for given in environments]
     for column, given in enumerate(environments):
         shares = [term.shares[column] for term in terms]
         figure.add_trace(
@@ -173,7 +176,7 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
                 width=width * 0.9,
                 orientation="h",
                 name=f"{html.escape(given.environment)} ({given.role})",
-                marker={"color": _ROLE_COLOURS[given.role], "opacity": 1.0 - 0.25 * (column % 3) * (n_bars > 2)},
+                marker={"color": colours[column]},
                 text=[
                     "not listed" if share is None else f"{format_share(share)} {EFFECT_ARROWS[term.effects[column]]}"
                     for share, term in zip(shares, terms, strict=True)

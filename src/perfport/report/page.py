@@ -17,6 +17,7 @@ Example:
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,9 +120,15 @@ def _templates() -> jinja2.Environment:
         "level": wording.format_level,
         "pct": wording.format_pct,
         "quantity": format_quantity,
+        "unbroken": _unbroken,
     }
     templates.globals |= {"wording": wording, "arrows": figures.EFFECT_ARROWS}
     return templates
+
+
+def _unbroken(text: str) -> str:
+    """Keep "12.1 ms" and "threads = 2" on one line."""
+    return re.sub(r"(?<=\d) (?=\S{1,3}(?!\w))| (?==)|(?<==) ", "\N{NO-BREAK SPACE}", text)
 
 
 def _source(name: str) -> str:

@@ -194,11 +194,12 @@ def headline(data: ReportData) -> str:
     if not changed_options(choice) or gain is None or isinstance(choice.default_measured, Missing):
         return f"{settings}: {measured}."
     default = format_quantity(choice.default_measured.value, unit)
+    keep = f"Keep the default ({label} {default}): the recommended configuration"
+    recommended = format_quantity(choice.verified.value, unit)
     if not is_settled(gain, data.noise_floor_pct()):
-        return f"{settings}: {measured}; no measurable gain over the default ({default})."
+        return f"{keep} gains nothing beyond the noise ({recommended})."
     if gain.value < 1:
-        recommended = format_quantity(choice.verified.value, unit)
-        return f"Keep the default ({label} {default}): the recommended configuration measured {recommended}."
+        return f"{keep} measured {recommended}."
     return f"{settings}: {measured}, {format_factor(gain.value)} {_better(unit)} the default ({default})."
 
 

@@ -96,6 +96,12 @@ def test_pairs_are_matched_whatever_their_order_and_the_largest_anywhere_comes_f
     assert "34 % ↓" in figure.data[0].text and "18 % ↑" in figure.data[1].text
 
 
+def test_every_environment_has_its_own_colour() -> None:
+    terms = (Influence(("threads",), 0.5),)
+    given = [EnvironmentInfluences(name, "target" if name == "c" else "source", terms) for name in ("a", "b", "c", "d")]
+    assert len({trace.marker.color for trace in draw_influences(given).data}) == 4
+
+
 def test_no_more_influences_are_drawn_than_asked_for() -> None:
     many = tuple(Influence((f"option{index}",), 1 / (index + 2)) for index in range(40))
     figure = draw_influences([EnvironmentInfluences("board", "target", many)], n_terms=5)
