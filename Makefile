@@ -1,0 +1,64 @@
+# The commands people use; .ci/run calls the same ones.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The networks of this wheel are wanted, its image libraries are not.
+NETWORKS := rapidocr-onnxruntime==1.4.4
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: quickstart
+quickstart: $(VENV)/.installed-run ## Set up and run the whole story on this machine (ARGS="--target openvino" for the hard case)
+	$(BIN)/perfport quickstart $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.installed-dev ## Set up and run the tests
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not hardware"
+
+.PHONY: test-slow
+test-slow: $(VENV)/.installed-dev ## The tests that take longer: kill -9, real runtimes, browser, gates
+	$(BIN)/python -m pytest -q -m "slow and not hardware"
+
+.PHONY: format
+format: $(VENV)/.installed-dev ## Format the code
+	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## Check format and style
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
+
+.PHONY: types
+types: $(VENV)/.installed-dev ## Check types, strictly, in the package and the tests
+	$(BIN)/mypy src tests
+
+.PHONY: imports
+imports: $(VENV)/.installed-dev ## Check that imports go down the house only
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint types imports test test-slow ## Everything CI checks
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# A small environment to run in, and the full one to develop in; the second contains the first.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e '.[onnx,openvino]'
+	$(PIP) --no-deps $(NETWORKS)
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e '.[onnx,openvino,dev]'
+	$(PIP) --no-deps $(NETWORKS)
+	touch $@ $(VENV)/.installed-run

@@ -1,0 +1,84 @@
+"""The `perfport` command: one program, verbs as sub-commands, documented exit codes.
+
+Exit codes: 0 done; 1 failure; 2 usage (an argument or a file that cannot be used as given);
+3 environment (something this machine lacks); 130 interrupted. An error is one line on stderr.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from perfport import __version__
+from perfport.cli import measuring, modelling, story, tables
+from perfport.cli.console import err
+from perfport.errors import PerfError
+
+__all__ = ["app", "main", "run"]
+
+app = typer.Typer(
+    name="perfport",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Carry a performance model of a DNN system to a new environment with a handful of measurements.",
+    epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 130 interrupted.",
+)
+
+INTERRUPTED = 130
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perfport {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("quickstart", rich_help_panel="Start here")(story.quickstart)
+app.command("doctor", rich_help_panel="Start here")(measuring.doctor)
+app.command("plan", rich_help_panel="Measure")(measuring.plan)
+app.command("measure", rich_help_panel="Measure")(measuring.measure)
+app.command("import", rich_help_panel="Measure")(tables.import_tables)
+app.command("export", rich_help_panel="Measure")(tables.export_tables)
+app.command("transfer", rich_help_panel="Model")(modelling.transfer)
+app.command("predict", rich_help_panel="Model")(modelling.predict)
+app.command("recommend", rich_help_panel="Model")(modelling.recommend)
+app.command("report", rich_help_panel="Model")(modelling.report)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; never raises and never shows a traceback for an expected error."""
+    try:
+        code = app(args=list(arguments), standalone_mode=False)
+    except PerfError as error:
+        return _fail(error.message, error.exit_code)
+    except TyperException as error:
+        format_message = getattr(error, "format_message", None)
+        return _fail(format_message() if format_message else str(error), getattr(error, "exit_code", 1))
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; the same command goes on where it stopped", INTERRUPTED)
+    except OSError as error:
+        return _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    err.print(f"perfport: {line}", style="red" if err.is_terminal else None, markup=False, soft_wrap=True)
+    return code
+
+
+def main() -> None:
+    """Entry point of the `perfport` command."""
+    sys.exit(run(sys.argv[1:]))

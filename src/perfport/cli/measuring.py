@@ -1,0 +1,86 @@
+"""`doctor`, `plan` and `measure`: what can be measured here, what a campaign will cost, and running it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.cli.tables import StoreOption
+
+__all__ = ["CampaignArgument", "doctor", "measure", "plan"]
+
+CampaignArgument = Annotated[Path, typer.Argument(help="The campaign's YAML file.", show_default=False)]
+
+INTERRUPTED = 130
+
+
+def plan(campaign: CampaignArgument, store: StoreOption = "perfport.db", as_json: JsonFlag = False) -> None:
+    """Say what a campaign will measure and how long it will take, without measuring anything."""
+    from perfport.data.store import Store
+    from perfport.measure.campaign import Campaign, plan_campaign
+    from perfport.report.wording import format_duration
+
+    spec = Campaign.read(campaign)
+    if Path(store).exists() or "://" in store:
+        with Store.open(store, create=False, read_only=True) as opened:
+            laid_out = plan_campaign(spec, opened)
+    else:
+        laid_out = plan_campaign(spec)
+    estimate = laid_out.estimate
+    if as_json:
+        environments = {
+            rig.environment.name: sum(task.rig is rig for task in laid_out.tasks)
+            for rig in {id(task.rig): task.rig for task in laid_out.tasks}.values()
+        }
+        print_json(
+            {
+                "campaign": spec.name,
+                "n_runs": laid_out.n_runs,
+                "n_done": laid_out.n_done,
+                "n_left": laid_out.n_left,
+                "runs_by_environment": environments,
+                "time_s": {"low": estimate.low_s, "typical": estimate.typical_s, "high": estimate.high_s},
+                "estimate_rests_on": estimate.basis,
+                "notes": laid_out.limits,
+            }
+        )
+        return
+    out.print(f"campaign '{spec.name}': {laid_out.n_runs} runs, {laid_out.n_done} of them done", markup=False)
+    if laid_out.n_left:
+        low, typical, high = (format_duration(value) for value in (estimate.low_s, estimate.typical_s, estimate.high_s))
+        out.print(f"about {typical} to go ({low} to {high}; from {estimate.basis})", markup=False)
+    for note in laid_out.limits:
+        out.print(f"note: {note}", markup=False)
+
+
+def measure(
+    campaign: CampaignArgument,
+    store: StoreOption = "perfport.db",
+    max_runs: Annotated[int | None, typer.Option(min=1, help="Stop after this many measurements.")] = None,
+    max_time: Annotated[float | None, typer.Option(min=0.0, help="Stop before this many seconds have passed.")] = None,
+    as_json: JsonFlag = False,
+) -> int:
+    """Run a campaign; stopped in any way, the same command goes on where it stopped."""
+    from perfport.data.store import Store
+    from perfport.measure.campaign import Campaign, run_campaign
+    from perfport.report.progress import MeasuringProgress
+
+    spec = Campaign.read(campaign)
+    with Store.open(store) as opened, MeasuringProgress(err, "measuring") as shown:
+        result = run_campaign(spec, opened, progress=shown, max_runs=max_runs, max_time_s=max_time)
+    if as_json:
+        print_json({"campaign": spec.name, "store": store, "is_finished": result.is_finished} | _fields(result))
+    else:
+        counts = ", ".join(f"{n} {status}" for status, n in result.counts.items()) or "nothing left to measure"
+        state = "finished" if result.is_finished else f"stopped ({result.stopped_by}), go on with the same command"
+        n_stored = result.n_before + result.n_measured
+        out.print(f"campaign '{spec.name}' {state}: {counts}; {n_stored} of {result.n_total} are in {store}", markup=False)
+    return INTERRUPTED if result.stopped_by == "asked" else 0
+
+
+def _fields(result: object) -> dict[str, object]:
+    names = ("n_total", "n_before", "n_measured", "counts", "stopped_by", "elapsed_s")
+    return {name: getattr(result, name) for name in names}

@@ -1,0 +1,80 @@
+"""`import` and `export`: tables in and out of the store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.errors import UsageError
+
+__all__ = ["StoreOption", "export_tables", "import_tables"]
+
+StoreOption = Annotated[str, typer.Option("--store", help="SQLite file, or the URL of a database.")]
+
+_ROW_FILES = (".parquet", ".csv", ".csv.gz")
+
+
+def import_tables(
+    folder: Annotated[Path, typer.Argument(help="Folder with datacard.yaml and its CSV files.", show_default=False)],
+    store: StoreOption = "perfport.db",
+    environment: Annotated[
+        list[str] | None, typer.Option("--environment", "-e", help="Only this one; may be repeated.")
+    ] = None,
+    campaign: Annotated[str | None, typer.Option(help="Name to keep the rows under; that of the tables if not given.")]
+    = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put a folder of published or hand-made measurements into the store.
+
+    Importing twice adds nothing: a row that is there already is left as it is.
+    """
+    from perfport.data.store import Store
+    from perfport.data.tables import read_tables
+
+    tables = read_tables(folder)
+    with Store.open(store) as opened, err.status(f"importing {tables.name}"):
+        n_new = opened.import_tables(tables, environments=environment, campaign=campaign)
+    names = list(environment or tables.environments)
+    if as_json:
+        print_json({"system": tables.name, "environments": names, "rows_new": n_new, "store": store})
+    else:
+        out.print(f"{tables.name}: {n_new} new rows of {len(names)} environments are in {store}", markup=False)
+
+
+def export_tables(
+    destination: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder for tables (card and CSV), or a .parquet, .csv or .csv.gz file with one row a repetition.",
+            show_default=False,
+        ),
+    ],
+    store: StoreOption = "perfport.db",
+    environment: Annotated[
+        list[str] | None, typer.Option("--environment", "-e", help="Only this one; may be repeated.")
+    ] = None,
+    campaign: Annotated[str | None, typer.Option(help="Only its measurements.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write measurements from the store to files that any other tool reads."""
+    from perfport.data.store import Store
+    from perfport.data.tables import SystemTables, write_tables
+
+    with Store.open(store, create=False, read_only=True) as opened:
+        if destination.name.endswith(_ROW_FILES):
+            if environment is not None and len(environment) > 1:
+                raise UsageError("rows are exported of one environment or of all; give --environment once, or not at all")
+            if destination.exists() and not overwrite:
+                raise UsageError(f"{destination} exists; add --overwrite to replace it")
+            n_rows = opened.export_rows(destination, environment=environment[0] if environment else None, campaign=campaign)
+        else:
+            names = environment or [found.name for found in opened.environments()]
+            datasets = [opened.dataset(name, campaign=campaign) for name in names]
+            write_tables(destination, SystemTables.of(campaign or destination.name, datasets), overwrite=overwrite)
+            n_rows = sum(map(len, datasets))
+    if as_json:
+        print_json({"path": destination, "rows": n_rows, "store": store})
+    else:
+        out.print(f"{n_rows} rows written to {destination}", markup=False)
