@@ -77,7 +77,9 @@ def measure(
         counts = ", ".join(f"{n} {status}" for status, n in result.counts.items()) or "nothing left to measure"
         state = "finished" if result.is_finished else f"stopped ({result.stopped_by}), go on with the same command"
         n_stored = result.n_before + result.n_measured
-        out.print(f"campaign '{spec.name}' {state}: {counts}; {n_stored} of {result.n_total} are in {store}", markup=False)
+        out.print(
+            f"campaign '{spec.name}' {state}: {counts}; {n_stored} of {result.n_total} are in {store}", markup=False
+        )
     return INTERRUPTED if result.stopped_by == "asked" else 0
 
 

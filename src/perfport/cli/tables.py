@@ -21,8 +21,9 @@ def import_tables(
     environment: Annotated[
         list[str] | None, typer.Option("--environment", "-e", help="Only this one; may be repeated.")
     ] = None,
-    campaign: Annotated[str | None, typer.Option(help="Name to keep the rows under; that of the tables if not given.")]
-    = None,
+    campaign: Annotated[
+        str | None, typer.Option(help="Name to keep the rows under; that of the tables if not given.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Put a folder of published or hand-made measurements into the store.
@@ -65,10 +66,14 @@ def export_tables(
     with Store.open(store, create=False, read_only=True) as opened:
         if destination.name.endswith(_ROW_FILES):
             if environment is not None and len(environment) > 1:
-                raise UsageError("rows are exported of one environment or of all; give --environment once, or not at all")
+                raise UsageError(
+                    "rows are exported of one environment or of all; give --environment once, or not at all"
+                )
             if destination.exists() and not overwrite:
                 raise UsageError(f"{destination} exists; add --overwrite to replace it")
-            n_rows = opened.export_rows(destination, environment=environment[0] if environment else None, campaign=campaign)
+            n_rows = opened.export_rows(
+                destination, environment=environment[0] if environment else None, campaign=campaign
+            )
         else:
             names = environment or [found.name for found in opened.environments()]
             datasets = [opened.dataset(name, campaign=campaign) for name in names]

@@ -59,7 +59,12 @@ def replicate_row(noise: ReplicateError) -> ErrorRow | Missing:
 
 
 def compared(
-    models: Mapping[str, PerformanceModel], test: Dataset, property: str, *, chosen: str, n_target: int,
+    models: Mapping[str, PerformanceModel],
+    test: Dataset,
+    property: str,
+    *,
+    chosen: str,
+    n_target: int,
     replicate: ErrorRow | Missing,
 ) -> Comparison:
     """Return the errors of several models on the same rows, best first.
