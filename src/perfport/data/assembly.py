@@ -112,6 +112,8 @@ def _folded(group: Sequence[Measurement], name: str) -> tuple[float, float]:
     blocks = [measurement.repetitions[name] for measurement in group if name in measurement.repetitions]
     if not blocks:
         return float("nan"), float("nan")
+    if len(blocks) == 1 and len(blocks[0]) == 1:
+        return float(blocks[0][0]), float("nan")
     medians = np.array([np.median(repetitions) for repetitions in blocks])
     return float(np.median(medians)), _error(blocks, medians)
 

@@ -19,7 +19,6 @@ Example:
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +29,7 @@ from perfport.data.assembly import TABLE_PROTOCOL, dataset_of, inferred_space, m
 from perfport.data.database import Database
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Environment
+from perfport.data.lookup import belongs_to, called, check_campaign, environment_of_row, fingerprint_of
 from perfport.data.measurement import Measurement, Property, Status, plain_json
 from perfport.data.records import (
     CAMPAIGN,
@@ -43,7 +43,7 @@ from perfport.data.records import (
     property_row,
 )
 from perfport.data.tables import SystemTables
-from perfport.errors import StoreError
+from perfport.errors import NotEnoughDataError, StoreError
 from perfport.space.space import Space
 
 __all__ = ["CampaignRecord", "Store"]
@@ -154,7 +154,8 @@ class Store:
 
         Args:
             name: Unique in the store.
-            spec: JSON data. `spec["space"]`, the YAML of the space, tells `dataset` the levels.
+            spec: JSON data. `dataset` finds the levels in `spec["space"]`, the YAML of the space, or in
+                `spec["spaces"]`, environment name -> YAML.
 
         Raises:
             StoreError: If the store has a campaign of that name with another spec.
@@ -192,14 +193,16 @@ class Store:
         with self._database.reading() as connection:
             query = sa.select(MEASUREMENT).order_by(MEASUREMENT.c.id)
             if environment is not None:
-                fingerprint = self._fingerprint(connection, environment)
+                fingerprint = fingerprint_of(connection, environment, self.where)
                 query = query.where(MEASUREMENT.c.environment_fingerprint == fingerprint)
-            query = self._restricted(connection, query, campaign)
+            if campaign is not None:
+                check_campaign(connection, campaign, self.where)
+                query = query.where(belongs_to(campaign))
             if status is not None:
                 query = query.where(MEASUREMENT.c.status == str(Status(status)))
             if protocol is not None:
                 query = query.where(MEASUREMENT.c.protocol == protocol)
-            environments = {row.id: _environment_of(row) for row in connection.execute(sa.select(ENVIRONMENT))}
+            environments = {row.id: environment_of_row(row) for row in connection.execute(sa.select(ENVIRONMENT))}
             rows = connection.execute(query).mappings()
             return [measurement_of(dict(row), environments[row["environment_id"]]) for row in rows]
 
@@ -213,14 +216,14 @@ class Store:
                 MEASUREMENT.c.environment_fingerprint == environment_fingerprint, MEASUREMENT.c.protocol == protocol
             )
             if campaign is not None:
-                query = query.where(_belongs_to(campaign))
+                query = query.where(belongs_to(campaign))
             return {(row.configuration_key, row.block) for row in connection.execute(query)}
 
     def environments(self) -> list[Environment]:
         """Return all environments in the order they were first seen."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(ENVIRONMENT).order_by(ENVIRONMENT.c.id))
-            return [_environment_of(row) for row in rows]
+            return [environment_of_row(row) for row in rows]
 
     def environment(self, name_or_fingerprint: str) -> Environment:
         """Return one environment.
@@ -229,9 +232,9 @@ class Store:
             StoreError: If there is none, or several of that name.
         """
         with self._database.reading() as connection:
-            fingerprint = self._fingerprint(connection, name_or_fingerprint)
+            fingerprint = fingerprint_of(connection, name_or_fingerprint, self.where)
             query = sa.select(ENVIRONMENT).where(ENVIRONMENT.c.fingerprint == fingerprint).order_by(ENVIRONMENT.c.id)
-            found = [_environment_of(row) for row in connection.execute(query)]
+            found = [environment_of_row(row) for row in connection.execute(query)]
         return next((item for item in found if item.name == name_or_fingerprint), found[0])
 
     def campaigns(self) -> list[CampaignRecord]:
@@ -244,7 +247,7 @@ class Store:
         """Return name -> property for what is registered in an environment."""
         with self._database.reading() as connection:
             query = sa.select(PROPERTY).where(
-                PROPERTY.c.environment_fingerprint == self._fingerprint(connection, environment)
+                PROPERTY.c.environment_fingerprint == fingerprint_of(connection, environment, self.where)
             )
             rows = connection.execute(query.order_by(PROPERTY.c.id))
             return {row.name: Property(row.name, row.unit, row.direction, row.description) for row in rows}
@@ -272,17 +275,19 @@ class Store:
             NotEnoughDataError: If no measurement of it is ok.
         """
         found = self.read(environment=environment, campaign=campaign, protocol=protocol)
+        if not found:
+            raise NotEnoughDataError(
+                f"{self.where}: no measurements in environment '{called(environment)}' of campaign {campaign or 'any'}, "
+                f"protocol {protocol or 'any'}; measure or import some first"
+            )
         protocols = sorted({measurement.protocol for measurement in found})
         if len(protocols) > 1:
             raise StoreError(
-                f"{self.where}: environment '{_name(environment)}' was measured under {len(protocols)} protocols "
+                f"{self.where}: environment '{called(environment)}' was measured under {len(protocols)} protocols "
                 f"({', '.join(protocols)}), whose numbers do not compare; give protocol or campaign"
             )
-        if space is None:
-            space = self._space(environment, campaign)
-        if space is None and found:
-            space = inferred_space(found)
-        return dataset_of(found, space=space or Space(()), properties=self.properties(environment))
+        chosen = space or self._space(environment, campaign) or inferred_space(found)
+        return dataset_of(found, space=chosen, properties=self.properties(environment))
 
     def import_tables(
         self, tables: SystemTables, *, environments: Sequence[str] | None = None, campaign: str | None = None
@@ -331,20 +336,21 @@ class Store:
     def _space(self, environment: str | Environment, campaign: str | None) -> Space | None:
         """Return the space of the campaigns that measured in an environment, None if none states one."""
         with self._database.reading() as connection:
+            fingerprint = fingerprint_of(connection, environment, self.where)
+            measured = sa.select(CAMPAIGN_MEASUREMENT.c.campaign_id).join(MEASUREMENT)
             query = sa.select(CAMPAIGN).where(
-                CAMPAIGN.c.id.in_(
-                    sa.select(CAMPAIGN_MEASUREMENT.c.campaign_id)
-                    .join(MEASUREMENT)
-                    .where(MEASUREMENT.c.environment_fingerprint == self._fingerprint(connection, environment))
-                )
+                CAMPAIGN.c.id.in_(measured.where(MEASUREMENT.c.environment_fingerprint == fingerprint))
             )
             if campaign is not None:
                 query = query.where(CAMPAIGN.c.name == campaign)
             specs = {row.name: row.spec for row in connection.execute(query)}
-        texts = {name: spec["space"] for name, spec in specs.items() if isinstance(spec.get("space"), str)}
+            query_names = sa.select(ENVIRONMENT.c.name).where(ENVIRONMENT.c.fingerprint == fingerprint)
+            names = list(connection.execute(query_names).scalars())
+        stated = {name: _space_text(spec, names) for name, spec in specs.items()}
+        texts = {name: text for name, text in stated.items() if text is not None}
         if len(set(texts.values())) > 1:
             raise StoreError(
-                f"{self.where}: the campaigns {', '.join(texts)} measured in environment '{_name(environment)}' "
+                f"{self.where}: the campaigns {', '.join(texts)} measured in environment '{called(environment)}' "
                 "with different spaces; give space or campaign"
             )
         return next((Space.from_yaml(text, f"{self.where}: campaign '{name}'") for name, text in texts.items()), None)
@@ -386,47 +392,12 @@ class Store:
         statement = insert.from_select(["campaign_id", "measurement_id"], found)
         connection.execute(statement, [{f"at_{key}": row[key] for key in keys} for row in rows])
 
-    def _restricted(self, connection: sa.Connection, query: "sa.Select[Any]", campaign: str | None) -> "sa.Select[Any]":
-        if campaign is None:
-            return query
-        names = list(connection.execute(sa.select(CAMPAIGN.c.name)).scalars())
-        if campaign not in names:
-            raise StoreError(f"{self.where}: no campaign '{campaign}'{_hint(campaign, names)}", name=campaign)
-        return query.where(_belongs_to(campaign))
 
-    def _fingerprint(self, connection: sa.Connection, environment: str | Environment) -> str:
-        known = list(connection.execute(sa.select(ENVIRONMENT.c.fingerprint, ENVIRONMENT.c.name)))
-        asked = environment.fingerprint if isinstance(environment, Environment) else environment
-        if asked in {row.fingerprint for row in known}:
-            return asked
-        matches = sorted({row.fingerprint for row in known if row.name == asked})
-        if len(matches) > 1:
-            raise StoreError(
-                f"{self.where}: {len(matches)} environments are called '{asked}'; give a fingerprint: "
-                f"{', '.join(matches)}",
-                fingerprints=matches,
-            )
-        if not matches:
-            hint = _hint(_name(environment), [row.name for row in known])
-            raise StoreError(f"{self.where}: no environment '{_name(environment)}'{hint}", environment=environment)
-        return str(matches[0])
-
-
-def _belongs_to(campaign: str) -> "sa.ColumnElement[bool]":
-    return MEASUREMENT.c.id.in_(
-        sa.select(CAMPAIGN_MEASUREMENT.c.measurement_id).join(CAMPAIGN).where(CAMPAIGN.c.name == campaign)
-    )
-
-
-def _environment_of(row: "sa.Row[Any]") -> Environment:
-    return Environment(row.name, **row.facets)
-
-
-def _name(environment: str | Environment) -> str:
-    return environment.name if isinstance(environment, Environment) else environment
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    listed = ", ".join(dict.fromkeys(known)) if len(known) <= 10 else f"{len(known)} others"
-    return f"; it has {listed or 'none yet'}" + (f"; did you mean '{close[0]}'?" if close else "")
+def _space_text(spec: Mapping[str, Any], environments: Sequence[str]) -> str | None:
+    """Return the YAML of the space a campaign used in an environment: its own `space`, or one of its `spaces`."""
+    if isinstance(spec.get("space"), str):
+        return str(spec["space"])
+    spaces = spec.get("spaces")
+    if not isinstance(spaces, Mapping):
+        return None
+    return next((str(spaces[name]) for name in environments if name in spaces), None)

@@ -1,0 +1,64 @@
+"""Finding environments and campaigns in a store by what people call them."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import sqlalchemy as sa
+
+from perfport.data.environment import Environment
+from perfport.data.records import CAMPAIGN, CAMPAIGN_MEASUREMENT, ENVIRONMENT, MEASUREMENT
+from perfport.errors import StoreError
+
+__all__ = ["belongs_to", "called", "check_campaign", "environment_of_row", "fingerprint_of"]
+
+
+def fingerprint_of(connection: sa.Connection, environment: str | Environment, where: str) -> str:
+    """Return the fingerprint of an environment given by name, by fingerprint, or itself.
+
+    Raises:
+        StoreError: If the store has none such, or several of that name; `where` names the store.
+    """
+    known = list(connection.execute(sa.select(ENVIRONMENT.c.fingerprint, ENVIRONMENT.c.name)))
+    asked = environment.fingerprint if isinstance(environment, Environment) else environment
+    if asked in {row.fingerprint for row in known}:
+        return asked
+    matches = sorted({str(row.fingerprint) for row in known if row.name == asked})
+    if len(matches) > 1:
+        raise StoreError(
+            f"{where}: {len(matches)} environments are called '{asked}'; give a fingerprint: {', '.join(matches)}",
+            fingerprints=matches,
+        )
+    if not matches:
+        hint = _hint(called(environment), [row.name for row in known])
+        raise StoreError(f"{where}: no environment '{called(environment)}'{hint}", environment=environment)
+    return matches[0]
+
+
+def check_campaign(connection: sa.Connection, campaign: str, where: str) -> None:
+    """Raise a `StoreError` that lists the campaigns if there is none of that name."""
+    names = list(connection.execute(sa.select(CAMPAIGN.c.name).order_by(CAMPAIGN.c.id)).scalars())
+    if campaign not in names:
+        raise StoreError(f"{where}: no campaign '{campaign}'{_hint(campaign, names)}", campaign=campaign)
+
+
+def belongs_to(campaign: str) -> "sa.ColumnElement[bool]":
+    """Return the condition that a measurement belongs to a campaign."""
+    members = sa.select(CAMPAIGN_MEASUREMENT.c.measurement_id).join(CAMPAIGN)
+    return MEASUREMENT.c.id.in_(members.where(CAMPAIGN.c.name == campaign))
+
+
+def environment_of_row(row: "sa.Row[Any]") -> Environment:
+    """Return the environment of a row of `ENVIRONMENT`."""
+    return Environment(row.name, **row.facets)
+
+
+def called(environment: str | Environment) -> str:
+    """Return what to call an environment in a message."""
+    return environment.name if isinstance(environment, Environment) else environment
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    listed = ", ".join(dict.fromkeys(known)) if len(known) <= 10 else f"{len(known)} others"
+    return f"; it has {listed or 'none yet'}" + (f"; did you mean '{close[0]}'?" if close else "")
