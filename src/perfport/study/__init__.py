@@ -1,0 +1,1 @@
+"""Compare strategies, learners, samplers and budgets, with statistics a reviewer accepts."""
