@@ -53,7 +53,7 @@ def test_every_figure_is_drawn_without_a_network(browser: str, tmp_path: Path) -
     assert 'class="placeholder"' not in drawn
     # 40 predicted and measured points, and the names above the bars.
     assert drawn.count('class="point"') >= 40
-    assert "execution_mode × inter_threads" in drawn
+    assert "inter_threads × execution_mode" in drawn
 
 
 def test_hostile_text_runs_nothing_and_is_shown_as_text(browser: str, tmp_path: Path) -> None:

@@ -213,12 +213,16 @@ class Influence:
         effect: Whether the property increases or decreases as the level rises (off to on for a boolean);
             "mixed" for unordered levels, effects that turn, and interactions.
         detail: What moves, for people ("1 to 2: 22.4 ms to 12.1 ms"); may be empty.
+        lower: Lower end of the interval of the share; None if it is not known.
+        upper: Upper end.
     """
 
     options: tuple[str, ...]
     share: float
     effect: Effect = "mixed"
     detail: str = ""
+    lower: float | None = None
+    upper: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ bars, not beside them, so that a figure is as readable on a telephone as on a wa
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import cycle
 
 import numpy as np
@@ -17,17 +16,18 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
-from perfport.data.measurement import FloatArray, Property
+from perfport.data.measurement import Property
 from perfport.report.content import (
     Choice,
     Comparison,
-    Effect,
     EnvironmentInfluences,
     Estimate,
     LearningCurve,
     Missing,
     Predictions,
 )
+from perfport.report.rows import rank_terms
+from perfport.report.ticks import linear_ticks, log_ticks, tick_text
 from perfport.report.wording import (
     format_configuration,
     format_estimate,
@@ -39,8 +39,6 @@ from perfport.report.wording import (
 from perfport.units import format_quantity
 
 __all__ = [
-    "EFFECT_ARROWS",
-    "RankedTerm",
     "draw_choice",
     "draw_comparison",
     "draw_influences",
@@ -48,7 +46,6 @@ __all__ = [
     "draw_predictions",
     "figure_json",
     "plotly_script",
-    "rank_terms",
     "shown_rows",
 ]
 
@@ -58,44 +55,10 @@ _BAND = "rgba(128, 136, 148, 0.20)"
 _TARGET_COLOUR, _SOURCE_COLOURS = BLUE, (VERMILLION, ORANGE, PURPLE, GREEN, SKY)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
-EFFECT_ARROWS: Mapping[Effect, str] = {"increases": "↑", "decreases": "↓", "mixed": "↕"}
 
 # Beyond this a scatter plot in SVG gets slow and shows no more.
 _MOST_POINTS = 2000
 _MOST_HOVER_LINES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class RankedTerm:
-    """One influence in every environment; a share is None where the environment does not list it."""
-
-    options: tuple[str, ...]
-    shares: tuple[float | None, ...]
-    effects: tuple[Effect, ...]
-    details: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The option, or the pair of options."""
-        return " × ".join(self.options)
-
-
-def rank_terms(environments: Sequence[EnvironmentInfluences]) -> list[RankedTerm]:
-    """Return the influences of all environments matched by their options, the largest anywhere first."""
-    tables = [{tuple(sorted(term.options)): term for term in given.influences} for given in environments]
-    keys = {key: term.options for table in reversed(tables) for key, term in table.items()}
-    terms = []
-    for key, options in keys.items():
-        found = [table.get(key) for table in tables]
-        terms.append(
-            RankedTerm(
-                options,
-                tuple(term.share if term else None for term in found),
-                tuple(term.effect if term else "mixed" for term in found),
-                tuple(term.detail if term else "" for term in found),
-            )
-        )
-    return sorted(terms, key=lambda term: (-max(share or 0.0 for share in term.shares), term.options))
 
 
 def shown_rows(predictions: Predictions) -> NDArray[np.int64]:
@@ -154,7 +117,7 @@ def draw_predictions(
 
 
 def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: int = 12) -> go.Figure:
-    """Return bars of the largest influences, the environments of one term beneath each other.
+    """Return bars of the largest influences with their intervals, the environments of one term together.
 
     Args:
         environments: Sources and target, each with a colour of its own; that of the target is always the same.
@@ -163,35 +126,45 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
     terms = rank_terms(environments)[:n_terms]
     n_bars = len(environments)
     figure = _figure(height=110 + len(terms) * (26 + 24 * n_bars))
-    positions = np.arange(len(terms))
     width = 0.62 / n_bars
     of_sources = cycle(_SOURCE_COLOURS)
-    colours = [_TARGET_COLOUR if given.role == "target" else next(of_sources) for given in environments]
     for column, given in enumerate(environments):
-        shares = [term.shares[column] for term in terms]
+        colour = _TARGET_COLOUR if given.role == "target" else next(of_sources)
+        cells = [term.cells[column] for term in terms]
+        name = html.escape(f"{given.environment} ({given.role})")
+        heights = np.arange(len(terms)) - 0.12 + (column + 0.5) * width
+        hover = [html.escape(f"{term.name}: {cell.describe()}") for term, cell in zip(terms, cells, strict=True)]
         figure.add_trace(
             go.Bar(
-                x=[100 * (share or 0.0) for share in shares],
-                y=positions - 0.12 + (column + 0.5) * width,
+                x=[100 * cell.share for cell in cells],
+                y=heights,
                 width=width * 0.9,
                 orientation="h",
-                name=f"{html.escape(given.environment)} ({given.role})",
-                marker={"color": colours[column]},
-                text=[
-                    "not listed" if share is None else f"{format_share(share)} {EFFECT_ARROWS[term.effects[column]]}"
-                    for share, term in zip(shares, terms, strict=True)
-                ],
-                textposition="outside",
-                cliponaxis=False,
-                hovertext=[html.escape(f"{term.name}: {term.details[column]}".rstrip(": ")) for term in terms],
+                name=name,
+                legendgroup=str(column),
+                marker={"color": colour},
+                error_x={
+                    "type": "data", "symmetric": False, "color": GREY, "thickness": 2, "width": 0,
+                    "array": [100 * (cell.upper - cell.share) for cell in cells],
+                    "arrayminus": [100 * (cell.share - cell.lower) for cell in cells],
+                },
+                hovertext=hover,
                 hoverinfo="text",
             )
-        )
+        )  # fmt: skip
+        # A bar would write over its own error bar.
+        figure.add_trace(
+            go.Scatter(
+                x=[100 * cell.upper for cell in cells], y=heights, mode="text", textposition="middle right",
+                text=["\N{NO-BREAK SPACE}" + cell.label for cell in cells],
+                hoverinfo="skip", cliponaxis=False, showlegend=False, legendgroup=str(column),
+            )
+        )  # fmt: skip
     _name_rows(figure, [term.name for term in terms], above=0.28)
-    top = max((share or 0.0 for term in terms for share in term.shares), default=0.0) or 1.0
+    top = max((cell.upper for term in terms for cell in term.cells), default=0.0) or 1.0
     figure.update_xaxes(
         title_text="share of the variance of the log response",
-        range=[0, 100 * min(top * 1.25, 1.15)],
+        range=[0, 100 * top * 1.25],
         ticksuffix=" %",
     )
     return figure
@@ -283,15 +256,18 @@ def draw_choice(choice: Choice, prop: Property) -> go.Figure:
     if not isinstance(choice.verified, Missing):
         rows.append(("recommended, measured", choice.verified, BLUE, "circle"))
     for position, (name, estimate, colour, symbol) in enumerate(rows):
-        lower, upper = estimate.interval or (estimate.value, estimate.value)
+        whiskers = None
+        if estimate.interval is not None:
+            lower, upper = estimate.interval
+            whiskers = {
+                "type": "data", "symmetric": False, "array": [upper - estimate.value],
+                "arrayminus": [estimate.value - lower], "color": colour, "thickness": 3, "width": 7,
+            }  # fmt: skip
         figure.add_trace(
             go.Scatter(
                 x=[estimate.value],
                 y=[position + 0.14],
-                error_x={
-                    "type": "data", "symmetric": False, "array": [upper - estimate.value],
-                    "arrayminus": [estimate.value - lower], "color": colour, "thickness": 3, "width": 7,
-                },
+                error_x=whiskers,
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 14},
                 hovertext=f"{name}: {format_estimate(estimate, prop.unit)}",
@@ -302,12 +278,12 @@ def draw_choice(choice: Choice, prop: Property) -> go.Figure:
     names = [f"{name}: {format_quantity(estimate.value, prop.unit)}" for name, estimate, _, _ in rows]
     _name_rows(figure, names, above=0.3)
     top = max(estimate.interval[1] if estimate.interval else estimate.value for _, estimate, _, _ in rows) * 1.08
-    ticks = _linear_ticks(top)
+    ticks = linear_ticks(top)
     figure.update_xaxes(
         title_text=html.escape(property_label(prop)),
         range=[0, top],
         tickvals=ticks,
-        ticktext=[_tick_text(tick, prop.unit) for tick in ticks],
+        ticktext=[html.escape(tick_text(tick, prop.unit)) for tick in ticks],
     )
     return figure
 
@@ -406,39 +382,11 @@ def _describe(predictions: Predictions, row: int, prop: Property, units: Mapping
 
 
 def _log_axis(limits: tuple[float, float], unit: str) -> dict[str, object]:
-    ticks = _log_ticks(*limits)
+    ticks = log_ticks(*limits)
     return {
         "type": "log",
         "range": [math.log10(limits[0]), math.log10(limits[1])],
         "tickvals": ticks,
-        "ticktext": [_tick_text(tick, unit) for tick in ticks],
+        "ticktext": [html.escape(tick_text(tick, unit)) for tick in ticks],
         "tickangle": 0,
     }
-
-
-def _tick_text(value: float, unit: str) -> str:
-    """A round number with its unit and without the zeros that would promise precision: "1.5 ms", "20 ms"."""
-    if value == 0:
-        return "0"
-    number, _, unit_shown = format_quantity(float(value), unit).partition(" ")
-    if "." in number:
-        number = number.rstrip("0").rstrip(".")
-    return html.escape(f"{number} {unit_shown}".strip())
-
-
-def _log_ticks(lower: float, upper: float) -> list[float]:
-    """1-2-5 steps of each decade, or the decades alone where those would be more than seven."""
-    decades = range(math.floor(math.log10(lower)), math.ceil(math.log10(upper)) + 1)
-    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
-        ticks = [step * 10.0**decade for decade in decades for step in steps if lower <= step * 10.0**decade <= upper]
-        if len(ticks) <= 7:
-            return ticks
-    return ticks[:: math.ceil(len(ticks) / 7)]
-
-
-def _linear_ticks(top: float) -> FloatArray:
-    """About five round steps from 0."""
-    raw = top / 5
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = magnitude * next(factor for factor in (1, 2, 5, 10) if factor * magnitude >= raw)
-    return np.arange(0.0, top, step)

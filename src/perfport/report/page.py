@@ -18,7 +18,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -32,7 +32,7 @@ from perfport import __version__
 from perfport.errors import StoreError, UsageError
 from perfport.report import figures, wording
 from perfport.report.content import EnvironmentInfluences, Missing, ReportData
-from perfport.report.rows import fact_rows, point_rows, setting_rows
+from perfport.report.rows import fact_rows, point_rows, rank_terms, setting_rows
 from perfport.units import format_quantity
 
 __all__ = ["render", "write_report"]
@@ -63,7 +63,7 @@ def render(data: ReportData) -> str:
         is_settled=gain is not None and wording.is_settled(gain, data.noise_floor_pct()),
         settings=[] if isinstance(choice, Missing) else setting_rows(choice, data.options),
         facts=[] if isinstance(data.environments, Missing) else fact_rows(data.environments),
-        terms=[] if isinstance(data.influences, Missing) else figures.rank_terms(data.influences),
+        terms=[] if isinstance(data.influences, Missing) else rank_terms(data.influences),
         points=[] if isinstance(predictions, Missing) else point_rows(predictions, data.options, unit),
         drawings={drawing.name: drawing for drawing in _drawings(data)},
         style=Markup(_source("report.css")),  # noqa: S704  # our own file
@@ -117,12 +117,11 @@ def _templates() -> jinja2.Environment:
         "duration": wording.format_duration,
         "factor": wording.format_factor,
         "interval": wording.format_interval,
-        "level": wording.format_level,
         "pct": wording.format_pct,
         "quantity": format_quantity,
         "unbroken": _unbroken,
     }
-    templates.globals |= {"wording": wording, "arrows": figures.EFFECT_ARROWS}
+    templates.globals["wording"] = wording
     return templates
 
 
@@ -178,19 +177,18 @@ def _drawings(data: ReportData) -> Iterator[_Drawing]:
                 data.predictions, data.property, units=wording.units_of(data.options), noise_floor_pct=floor
             ),
         )
-    if not isinstance(data.influences, Missing) and any(given.influences for given in data.influences):
-        yield _drawing("influences", _describe_influences(data.influences), figures.draw_influences(data.influences))
+    if not isinstance(data.influences, Missing) and rank_terms(data.influences):
+        yield _drawing("influences", _describe_terms(data.influences), figures.draw_influences(data.influences))
 
 
 def _drawing(name: str, description: str, figure: Any) -> _Drawing:
     return _Drawing(name, description.strip(), Markup(figures.figure_json(figure)))  # noqa: S704  # escaped for scripts
 
 
-def _describe_influences(environments: tuple[EnvironmentInfluences, ...]) -> str:
-    largest = figures.rank_terms(environments)[:3]
+def _describe_terms(environments: Sequence[EnvironmentInfluences]) -> str:
+    largest = rank_terms(environments)[:3]
     parts = []
     for column, given in enumerate(environments):
-        shares = [(term.name, term.shares[column]) for term in largest]
-        listed = ", ".join(f"{name} {wording.format_share(share)}" for name, share in shares if share is not None)
-        parts.append(f"{given.environment} ({given.role}): {listed or 'none of the largest'}")
+        listed = ", ".join(f"{term.name} {term.cells[column].label}" for term in largest)
+        parts.append(f"{given.environment} ({given.role}): {listed}")
     return "Bar chart of the most influential options and pairs, as shares of variance. " + "; ".join(parts) + "."

@@ -1,26 +1,47 @@
 """The rows of the tables that the page and the terminal show, with every cell formatted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
+from perfport.advise.rendering import level_text
 from perfport.data.environment import FACETS
-from perfport.report.content import Choice, Estimate, Predictions, ReportedEnvironment
+from perfport.report.content import (
+    Choice,
+    Effect,
+    EnvironmentInfluences,
+    Estimate,
+    Influence,
+    Predictions,
+    ReportedEnvironment,
+)
 from perfport.report.wording import (
     changed_options,
     fact_label,
     format_fact,
     format_interval,
-    format_level,
     format_pct,
+    format_share,
     units_of,
 )
 from perfport.space.options import Option
 from perfport.units import format_quantity
 
-__all__ = ["FactRow", "PointRow", "SettingRow", "fact_rows", "point_rows", "setting_rows"]
+__all__ = [
+    "FactRow",
+    "PointRow",
+    "SettingRow",
+    "TermCell",
+    "TermRow",
+    "fact_rows",
+    "point_rows",
+    "rank_terms",
+    "setting_rows",
+]
+
+_ARROWS: Mapping[Effect, str] = {"increases": "↑", "decreases": "↓", "mixed": "↕"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,56 @@ class PointRow:
     levels: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TermCell:
+    """One influence in one environment, all zero where the environment does not list it.
+
+    Attributes:
+        share: Share of the variance, 0 to 1, between `lower` and `upper`.
+        arrow: "↑" if the property increases with the level, "↓" if it decreases, "↕" otherwise; "" if the
+            influence is not listed.
+        detail: What moves, for people.
+    """
+
+    share: float = 0.0
+    lower: float = 0.0
+    upper: float = 0.0
+    arrow: str = ""
+    detail: str = ""
+
+    @property
+    def label(self) -> str:
+        """The share with its arrow."""
+        return f"{format_share(self.share)} {self.arrow}" if self.arrow else "not listed"
+
+    def describe(self) -> str:
+        """Everything in one line."""
+        interval = ""
+        if self.upper > self.lower:
+            interval = f" ({format_share(self.lower)} to {format_share(self.upper)})"
+        return f"{self.label}{interval}" + (f", {self.detail}" if self.detail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class TermRow:
+    """One influence in every environment."""
+
+    name: str
+    cells: tuple[TermCell, ...]
+
+
+def rank_terms(environments: Sequence[EnvironmentInfluences]) -> list[TermRow]:
+    """Return the influences of all environments, a pair matched in any order, the largest anywhere first."""
+    tables = [{frozenset(term.options): term for term in given.influences} for given in environments]
+    # The names are those of the last environment that has the term: the target, if it comes last.
+    names = {key: " × ".join(term.options) for table in tables for key, term in table.items()}
+    rows = [
+        TermRow(name, tuple(_term_cell(table[key]) if key in table else TermCell() for table in tables))
+        for key, name in names.items()
+    ]
+    return sorted(rows, key=lambda row: (-max(cell.share for cell in row.cells), row.name))
+
+
 def fact_rows(environments: Sequence[ReportedEnvironment]) -> list[FactRow]:
     """Return every fact any environment states, in the order of the facets, then by name."""
     rows = []
@@ -78,8 +149,8 @@ def setting_rows(choice: Choice, options: Sequence[Option]) -> list[SettingRow]:
         SettingRow(
             name,
             known[name].description if name in known else "",
-            format_level(choice.configuration[name], units.get(name, "")),
-            format_level(choice.default.get(name), units.get(name, "")),
+            level_text(choice.configuration[name], units.get(name, "")),
+            level_text(choice.default.get(name), units.get(name, "")),
             name in changed,
         )
         for name in order
@@ -104,7 +175,15 @@ def point_rows(predictions: Predictions, options: Sequence[Option], unit: str, *
                 interval,
                 format_pct(error_pct[row]),
                 bool(predictions.is_fitted[row]),
-                tuple(format_level(level, units.get(str(name), "")) for name, level in levels),
+                tuple(level_text(level, units.get(str(name), "")) for name, level in levels),
             )
         )
     return rows
+
+
+def _term_cell(influence: Influence) -> TermCell:
+    share = influence.share
+    lower = share if influence.lower is None else influence.lower
+    upper = share if influence.upper is None else influence.upper
+    # An interval from resampling may miss the share itself by a rounding error; a bar with whiskers cannot.
+    return TermCell(share, min(lower, share), max(upper, share), _ARROWS[influence.effect], influence.detail)

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import pandas as pd
-
+from perfport.advise.rendering import level_text
 from perfport.data.environment import Fact
 from perfport.data.measurement import Property
 from perfport.report.content import Choice, Estimate, Missing, Predictions, ReportData
@@ -22,7 +20,6 @@ __all__ = [
     "format_fact",
     "format_factor",
     "format_interval",
-    "format_level",
     "format_pct",
     "format_share",
     "gain_over_default",
@@ -53,27 +50,9 @@ def units_of(options: Sequence[Option]) -> dict[str, str]:
     return {option.name: option.unit for option in options}
 
 
-def format_level(level: Level | None, unit: str = "") -> str:
-    """Return a level for people: booleans read on and off, None and NaN (inactive) a dash.
-
-    Example:
-        >>> format_level(1.3e9, "Hz")
-        '1.30 GHz'
-    """
-    if level is None or pd.isna(level):
-        return "–"
-    if isinstance(level, bool | np.bool_):
-        return "on" if level else "off"
-    if isinstance(level, str):
-        return level
-    if unit == "Hz":
-        return format_quantity(float(level), unit)
-    return f"{level:g} {unit}".strip() if isinstance(level, float) else f"{level} {unit}".strip()
-
-
 def format_configuration(configuration: Mapping[str, Level | None], units: Mapping[str, str]) -> list[str]:
     """Return "option = level" for each option, in the order given."""
-    return [f"{name} = {format_level(level, units.get(name, ''))}" for name, level in configuration.items()]
+    return [f"{name} = {level_text(level, units.get(name, ''))}" for name, level in configuration.items()]
 
 
 def format_pct(value: float) -> str:
@@ -141,7 +120,7 @@ def format_estimate(estimate: Estimate, unit: str) -> str:
 
 def differs(level: Level | None, default: Level | None) -> bool:
     """Whether two levels are different; inactive is inactive, however it is written."""
-    return format_level(level) != format_level(default)
+    return level_text(level) != level_text(default)
 
 
 def changed_options(choice: Choice) -> dict[str, Level | None]:

@@ -143,8 +143,8 @@ def sample_report() -> ReportData:
                 "ocr-large",
                 "target",
                 (
-                    Influence(("intra_threads",), 0.41, "decreases", "1 to 2: 36 ms to 20 ms"),
-                    Influence(("spinning",), 0.18, "increases", "off to on: 22 ms to 29 ms"),
+                    Influence(("intra_threads",), 0.41, "decreases", "1 to 2: 36 ms to 20 ms", 0.35, 0.47),
+                    Influence(("spinning",), 0.18, "increases", "off to on: 22 ms to 29 ms", 0.13, 0.22),
                     Influence(("graph_optimisation",), 0.12, "decreases", "none to all: 30 ms to 25 ms"),
                     Influence(("inter_threads", "execution_mode"), 0.11),
                     Influence(("cpu_freq_hz",), 0.10, "decreases", "800 MHz to 1.60 GHz: 33 ms to 21 ms"),

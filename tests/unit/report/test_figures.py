@@ -25,7 +25,6 @@ from perfport.report.figures import (
     draw_learning_curves,
     draw_predictions,
     figure_json,
-    rank_terms,
     shown_rows,
 )
 
@@ -82,24 +81,22 @@ def test_very_many_points_are_thinned_but_no_fitted_row_is_lost() -> None:
     assert len(shown_rows(sample_predictions())) == 40
 
 
-def test_pairs_are_matched_whatever_their_order_and_the_largest_anywhere_comes_first() -> None:
+def test_influences_are_drawn_with_share_arrow_and_interval() -> None:
     influences = sample_report().influences
     assert not isinstance(influences, Missing)
-    terms = rank_terms(influences)
-    assert [term.name for term in terms[:3]] == ["intra_threads", "graph_optimisation", "spinning"]
-    pair = next(term for term in terms if len(term.options) == 2)
-    assert pair.shares == (0.09, 0.11)
-    assert next(term for term in terms if term.name == "cpu_freq_hz").shares == (None, 0.10)
-    figure = draw_influences(influences)
-    assert len(figure.data) == 2
-    assert "not listed" in figure.data[0].text
-    assert "34 % ↓" in figure.data[0].text and "18 % ↑" in figure.data[1].text
+    source, source_labels, target, target_labels = draw_influences(influences).data
+    assert {"34 % ↓", "not listed"} <= {text.strip() for text in source_labels.text}
+    assert "18 % ↑" in {text.strip() for text in target_labels.text}
+    assert target.x[0] + target.error_x.array[0] == pytest.approx(47) == target_labels.x[0]
+    assert not any(source.error_x.array)
+    assert target.hovertext[0] == "intra_threads: 41 % ↓ (35 % to 47 %), 1 to 2: 36 ms to 20 ms"
 
 
 def test_every_environment_has_its_own_colour() -> None:
     terms = (Influence(("threads",), 0.5),)
     given = [EnvironmentInfluences(name, "target" if name == "c" else "source", terms) for name in ("a", "b", "c", "d")]
-    assert len({trace.marker.color for trace in draw_influences(given).data}) == 4
+    bars = [trace for trace in draw_influences(given).data if trace.type == "bar"]
+    assert len({bar.marker.color for bar in bars}) == 4
 
 
 def test_no_more_influences_are_drawn_than_asked_for() -> None:

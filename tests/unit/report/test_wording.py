@@ -1,6 +1,5 @@
 import dataclasses
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +10,10 @@ from perfport.report.content import Choice, Estimate, Missing, ReportData
 from perfport.report.wording import (
     changed_options,
     fact_label,
+    format_configuration,
     format_duration,
     format_fact,
     format_factor,
-    format_level,
     format_pct,
     format_share,
     gain_over_default,
@@ -49,24 +48,14 @@ def test_a_property_is_named_without_its_unit(prop: Property, label: str) -> Non
     assert property_label(prop) == label
 
 
-@pytest.mark.parametrize(
-    ("level", "unit", "text"),
-    [
-        (True, "", "on"),
-        (np.False_, "", "off"),
-        (None, "", "–"),
-        (float("nan"), "MB", "–"),
-        ("all", "", "all"),
-        ("<b>", "", "<b>"),
-        (2, "", "2"),
-        (np.int64(64), "MB", "64 MB"),
-        (2.0, "", "2"),
-        (0.25, "s", "0.25 s"),
-        (1_300_500_000, "Hz", "1.30 GHz"),
-    ],
-)
-def test_levels_read_as_people_write_them(level: Level | None, unit: str, text: str) -> None:
-    assert format_level(level, unit) == text
+def test_configurations_read_as_people_write_them() -> None:
+    configuration: dict[str, Level | None] = {"pin": True, "mode": "<b>", "batch": None, "clock": 1_300_500_000}
+    assert format_configuration(configuration, {"clock": "Hz"}) == [
+        "pin = on",
+        "mode = <b>",
+        "batch = inactive",
+        "clock = 1.30 GHz",
+    ]
 
 
 def test_numbers_keep_the_digits_that_mean_something() -> None:
