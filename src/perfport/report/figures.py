@@ -250,9 +250,8 @@ def draw_choice(choice: Choice, prop: Property) -> go.Figure:
     rows: list[tuple[str, Estimate, str, str]] = []
     if not isinstance(choice.default_measured, Missing):
         rows.append(("default, measured", choice.default_measured, GREY, "square"))
-    rows.append(
-        (f"recommended, predicted ({format_share(choice.coverage)} interval)", choice.predicted, VERMILLION, "diamond")
-    )
+    coverage = f" ({format_share(choice.coverage)} interval)" if choice.predicted.interval else ""
+    rows.append((f"recommended, predicted{coverage}", choice.predicted, VERMILLION, "diamond"))
     if not isinstance(choice.verified, Missing):
         rows.append(("recommended, measured", choice.verified, BLUE, "circle"))
     for position, (name, estimate, colour, symbol) in enumerate(rows):
@@ -274,7 +273,7 @@ def draw_choice(choice: Choice, prop: Property) -> go.Figure:
                 hoverinfo="text",
                 showlegend=False,
             )
-        )  # fmt: skip
+        )
     names = [f"{name}: {format_quantity(estimate.value, prop.unit)}" for name, estimate, _, _ in rows]
     _name_rows(figure, names, above=0.3)
     top = max(estimate.interval[1] if estimate.interval else estimate.value for _, estimate, _, _ in rows) * 1.08
