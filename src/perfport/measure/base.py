@@ -25,6 +25,7 @@ __all__ = [
     "Actuator",
     "Availability",
     "Available",
+    "ChecksWorkload",
     "Configuration",
     "HasOutput",
     "HasProperties",
@@ -176,6 +177,15 @@ class System(Protocol):
         Raises:
             UsageError: If an option, a level or a workload fact is not known.
         """
+        ...
+
+
+@runtime_checkable
+class ChecksWorkload(Protocol):
+    """Ability of a system: it knows beforehand which workloads it can run."""
+
+    def check_workload(self, workload: Mapping[str, Fact]) -> None:
+        """Raise UsageError, naming the fact, if `workload` cannot be run."""
         ...
 
 

@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from perfport.data.measurement import Measurement, Property, Status, configuration_key
+from perfport.data.measurement import Measurement, Property, Status
 from perfport.measure.base import HasProperties, Meter, Outcome
 from perfport.measure.lease import device_lease
 from perfport.measure.meters import make_meters
 from perfport.measure.meters.clock import ClockMeter
-from perfport.measure.plan import Task, measurements_of, plan_campaign, tasks_of
+from perfport.measure.plan import Task, measurements_of, plan_campaign, task_of, tasks_of
 from perfport.measure.protocol import Protocol
-from perfport.measure.rig import Rig, configurations_of
+from perfport.measure.rig import Rig
+from perfport.measure.rows import configurations_of
 from perfport.measure.runner import Runner
 from perfport.measure.spec import Campaign, EnvironmentSpec, rig_of
 from perfport.seeding import rng_for
-from perfport.space.options import Level
 
 if TYPE_CHECKING:
     from perfport.data.store import Store
@@ -184,7 +184,7 @@ def measure_configurations(
     protocol = protocol or Protocol()
     rig = environment if isinstance(environment, Rig) else rig_of(environment)
     rows = configurations_of(rig.space, configurations)
-    tasks = [Task(rig, row, block, _run_seed(seed, rig, row, block)) for row in rows]
+    tasks = [task_of(rig, row, block, seed) for row in rows]
     order = rng_for(seed, "order", block).permutation(len(tasks))
     measure_tasks(
         [tasks[index] for index in order],
@@ -211,8 +211,12 @@ def measure_tasks(
     max_runs: int | None = None,
     max_time_s: float | None = None,
     lease: Path | None = None,
+    keep_children: bool = False,
 ) -> CampaignResult:
-    """Make the measurements of `tasks` that the store does not have, in order. Arguments as in `run_campaign`."""
+    """Make the measurements of `tasks` that the store does not have, in order.
+
+    Arguments are those of `run_campaign`; `keep_children` lets one child serve several blocks.
+    """
     rigs = list({id(task.rig): task.rig for task in tasks}.values())
     distinct = {task.key: task for task in tasks}
     made = measurements_of(rigs, store, protocol)
@@ -252,7 +256,7 @@ def measure_tasks(
                 stopped_by = "max_time"
             if stopped_by != "finished":
                 break
-            if task.block != block:
+            if task.block != block and not keep_children:
                 # Replicates are worth more when nothing of the first process is left to share.
                 runner.end_children()
                 block = task.block
@@ -282,11 +286,6 @@ def _measure(runner: Runner, task: Task, protocol: Protocol) -> Measurement:
         block=task.block,
         started_at=started_at,
     )
-
-
-def _run_seed(seed: int, rig: Rig, row: dict[str, Level | None], block: int) -> int:
-    rng = rng_for(seed, "run", rig.environment.fingerprint, configuration_key(row), block)
-    return int(rng.integers(2**31))
 
 
 def _properties(rig: Rig, meters: Sequence[Meter]) -> list[Property]:

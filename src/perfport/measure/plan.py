@@ -9,7 +9,8 @@ import numpy as np
 from perfport.data.measurement import Measurement, configuration_key
 from perfport.errors import InvalidConfigurationError
 from perfport.measure.protocol import Protocol
-from perfport.measure.rig import Rig, configurations_of
+from perfport.measure.rig import Rig
+from perfport.measure.rows import configurations_of
 from perfport.measure.spec import Campaign
 from perfport.seeding import rng_for
 from perfport.space.options import Level
@@ -17,7 +18,7 @@ from perfport.space.options import Level
 if TYPE_CHECKING:
     from perfport.data.store import Store
 
-__all__ = ["Estimate", "Plan", "Task", "measurements_of", "plan_campaign", "tasks_of"]
+__all__ = ["Estimate", "Plan", "Task", "measurements_of", "plan_campaign", "task_of", "tasks_of"]
 
 # Opening a session and starting children, in seconds a configuration, before anything was measured.
 _OPENING_S = (0.05, 0.3, 2.0)
@@ -139,11 +140,12 @@ def tasks_of(campaign: Campaign, rigs: Sequence[Rig]) -> tuple[list[Task], list[
         for place in range(max(map(len, queues))):
             for index in rng.permutation(len(rigs)):
                 if place < len(queues[index]):
-                    tasks.append(_task(rigs[index], queues[index][place], block, campaign.seed))
+                    tasks.append(task_of(rigs[index], queues[index][place], block, campaign.seed))
     return tasks, limits
 
 
-def _task(rig: Rig, configuration: dict[str, Level | None], block: int, seed: int) -> Task:
+def task_of(rig: Rig, configuration: dict[str, Level | None], block: int, seed: int) -> Task:
+    """Return the task of one configuration; the seed of its run follows from what it is."""
     rng = rng_for(seed, "run", rig.environment.fingerprint, configuration_key(configuration), block)
     return Task(rig, configuration, block, int(rng.integers(2**31)))
 

@@ -17,7 +17,7 @@ import psutil
 
 from perfport.data.environment import Fact
 
-__all__ = ["hardware_facts", "package_version", "software_facts"]
+__all__ = ["hardware_facts", "package_version", "software_facts", "usable_threads"]
 
 # Flags that decide which kernels a runtime picks, strongest last.
 _NOTABLE_FLAGS = (
@@ -42,7 +42,7 @@ def hardware_facts(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) ->
         "architecture": platform.machine(),
         "cores": psutil.cpu_count(logical=False) or os.cpu_count() or 1,
         "threads": os.cpu_count() or 1,
-        "usable_threads": _usable_threads(),
+        "usable_threads": usable_threads(),
         # The kernel keeps a little for itself, and how little changes between versions.
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "instruction_sets": " ".join(flag for flag in _NOTABLE_FLAGS if flag in flags),
@@ -73,8 +73,8 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def _usable_threads() -> int:
-    """Processors this process may use: fewer than there are under taskset or in a container."""
+def usable_threads() -> int:
+    """Return how many processors this process may use: fewer than there are under taskset or in a container."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 

@@ -34,8 +34,9 @@ class Protocol(BaseModel):
         window_s: Length of the second window in which meters outside the child are read; a meter
             that needs longer gets longer.
         output_tolerance: Largest difference of the outputs from those of the default
-            configuration, as a share of their norm; larger is the outcome "wrong output".
-            Reduced precision (bfloat16, int8) stays well below the default.
+            configuration, as a share of their norm; larger is the outcome "wrong output". The
+            default separates rounding (bfloat16 on the networks of the zoo: up to 0.17) from
+            failure (float16 overflowing in PP-OCRv4 detection: 0.6; nothing at all: 1).
         memory_limit_bytes: Address space of the child process; None for no limit.
         configurations_per_child: A child process is replaced after this many configurations.
     """
@@ -54,7 +55,7 @@ class Protocol(BaseModel):
     confidence: float = Field(default=0.95, gt=0, lt=1)
     timeout_s: float = Field(default=60.0, gt=0)
     window_s: float = Field(default=1.0, gt=0)
-    output_tolerance: float = Field(default=0.1, gt=0)
+    output_tolerance: float = Field(default=0.3, gt=0)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     configurations_per_child: int = Field(default=20, ge=1)
 

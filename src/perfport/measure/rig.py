@@ -1,25 +1,20 @@
 """A rig: one system in one environment, ready to be measured.
 
-Made from a system and a workload; knows its space and its environment, and how to turn rows of a
-frame into configurations with the levels of the space.
+Made from a system and a workload; knows its space and its environment.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from perfport.data.environment import FACETS, Environment, Fact
 from perfport.errors import UsageError
 from perfport.measure.actuators import actuators_for
-from perfport.measure.base import Configuration, System
+from perfport.measure.base import ChecksWorkload, Configuration, System
 from perfport.measure.probe import hardware_facts, software_facts
 from perfport.space.options import Level
 from perfport.space.space import Space
 
-__all__ = ["Rig", "configurations_of", "make_rig"]
+__all__ = ["Rig", "make_rig"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +66,8 @@ def make_rig(
     """
     actuators = dict(actuators or {})
     actuators_for(actuators)
+    if isinstance(system, ChecksWorkload):
+        system.check_workload(workload or {})
     chosen = space if space is not None else system.space()
     _check_space(chosen, system)
     both = sorted(set(actuators) & set(chosen.names))
@@ -79,23 +76,6 @@ def make_rig(
             f"{', '.join(both)}: fixed for environment '{name}' and an option as well; keep one of the two"
         )
     return Rig(system, dict(workload or {}), actuators, chosen, _environment(name, system, workload or {}, actuators))
-
-
-def configurations_of(space: Space, frame: pd.DataFrame) -> list[dict[str, Level | None]]:
-    """Return the rows of a frame as configurations with the levels of `space`; inactive options are None.
-
-    Numbers become the level they equal (2.0 becomes 2), so that keys do not depend on how a frame
-    stores them. What is no level is kept as it is, for the space to name.
-    """
-    columns = {option.name: [_level(option.levels, cell) for cell in frame[option.name]] for option in space.options}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _level(levels: tuple[Level, ...] | None, cell: Any) -> Level | None:
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
-        return None
-    plain: Level = cell.item() if isinstance(cell, np.generic) else cell
-    return next((level for level in levels or () if level == plain), plain)
 
 
 def _check_space(space: Space, system: System) -> None:

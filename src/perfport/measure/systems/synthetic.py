@@ -151,7 +151,7 @@ class SyntheticSystem:
 
     def space(self) -> "Space":
         """Return the options; every combination is valid."""
-        from perfport.space.space import Space  # noqa: PLC0415  # a child has no need of pandas
+        from perfport.space.space import Space  # a child has no need of pandas
 
         return Space(options=self.options, name=self.name)
 

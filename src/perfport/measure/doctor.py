@@ -1,0 +1,228 @@
+"""What can be measured and set on this machine, and why not: each part asked, nothing guessed."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from perfport import plugins
+from perfport.data.environment import Fact
+from perfport.errors import MissingPackageError, PerfError
+from perfport.measure import actuators, meters, systems
+from perfport.measure.base import Absent, Actuator, Availability, Available
+from perfport.measure.conditions import conditions_now, stolen_s
+from perfport.measure.networks import known_networks, network
+from perfport.measure.probe import hardware_facts, software_facts
+
+__all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test"]
+
+CheckKind = Literal["system", "network", "meter", "actuator"]
+
+_NEEDS_DATA = "replay"
+_RUNS_NETWORKS = ("onnxruntime", "openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Whether one part works here.
+
+    Attributes:
+        kind: What kind of part.
+        name: Its name in files and on the command line.
+        ok: Whether it works.
+        detail: What was found, or exactly why not.
+    """
+
+    kind: CheckKind
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseTest:
+    """How evenly this machine runs the same piece of work, over and over.
+
+    Attributes:
+        n_runs: How often it was run.
+        wall_spread_pct: 90 % quantile of its wall time above the 10 % quantile, in percent of the median.
+        cpu_spread_pct: The same of its processor time.
+        worst_pct: Longest wall time above the median, in percent of the median.
+        stolen_s: Time the hypervisor gave to others meanwhile, all processors; None if not told.
+        verdict: What to think of it.
+    """
+
+    n_runs: int
+    wall_spread_pct: float
+    cpu_spread_pct: float
+    worst_pct: float
+    stolen_s: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """Everything `doctor` found.
+
+    Attributes:
+        hardware: Facts about the machine.
+        software: Facts about the system.
+        conditions: What the machine is like right now.
+        checks: One for each system, network, meter and actuator.
+        noise: Result of the self-test; None if it was left out.
+    """
+
+    hardware: Mapping[str, Fact]
+    software: Mapping[str, Fact]
+    conditions: Mapping[str, object]
+    checks: tuple[Check, ...]
+    noise: NoiseTest | None
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether at least one real system and one network work here."""
+        kinds = {check.kind for check in self.checks if check.ok and check.name not in ("synthetic", _NEEDS_DATA)}
+        return {"system", "network"} <= kinds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON data."""
+        return {
+            "hardware": dict(self.hardware),
+            "software": dict(self.software),
+            "conditions": dict(self.conditions),
+            "checks": [{"kind": c.kind, "name": c.name, "ok": c.ok, "detail": c.detail} for c in self.checks],
+            "noise": None
+            if self.noise is None
+            else {name: getattr(self.noise, name) for name in NoiseTest.__dataclass_fields__},
+            "can_measure": self.can_measure,
+        }
+
+
+def doctor(*, noise_test_s: float = 1.0) -> DoctorReport:
+    """Ask every system, network, meter and actuator whether it works here.
+
+    Args:
+        noise_test_s: Length of the noise self-test in seconds; 0 leaves it out.
+    """
+    networks = (_attempt("network", name, partial(_ask_network, name)) for name in known_networks())
+    checks = (*_system_checks(), *networks, *_meter_checks(), *_actuator_checks())
+    noise = noise_self_test(noise_test_s) if noise_test_s > 0 else None
+    return DoctorReport(hardware_facts(), software_facts(), conditions_now(), checks, noise)
+
+
+def noise_self_test(seconds: float = 1.0) -> NoiseTest:
+    """Run the same small loop for a while and see how evenly it goes.
+
+    One thread, no memory to speak of: what varies is the machine. Times of several threads vary more.
+
+    Args:
+        seconds: How long, at least.
+    """
+    wall_s: list[float] = []
+    cpu_s: list[float] = []
+    stolen_before_s = stolen_s()
+    end = time.perf_counter() + seconds
+    while len(wall_s) < 20 or time.perf_counter() < end:
+        cpu_begin = time.process_time()
+        begin = time.perf_counter()
+        _work()
+        wall_s.append(time.perf_counter() - begin)
+        cpu_s.append(time.process_time() - cpu_begin)
+    stolen_after_s = stolen_s()
+    stolen = None if stolen_before_s is None or stolen_after_s is None else round(stolen_after_s - stolen_before_s, 3)
+    spread = _spread_pct(wall_s)
+    middle = statistics.median(wall_s)
+    worst = 100 * (max(wall_s) - middle) / middle
+    return NoiseTest(len(wall_s), spread, _spread_pct(cpu_s), round(worst, 1), stolen, _verdict(spread))
+
+
+def _work() -> int:
+    total = 0
+    for number in range(20_000):
+        total += number * number
+    return total
+
+
+def _spread_pct(values: list[float]) -> float:
+    deciles = statistics.quantiles(values, n=10)
+    return round(100 * (deciles[8] - deciles[0]) / statistics.median(values), 1)
+
+
+def _verdict(spread_pct: float) -> str:
+    if spread_pct < 5:
+        return "quiet"
+    if spread_pct < 20:
+        return "uneven: replicate, and read the replicate error beside every model error"
+    return "loud: something else is running; small differences cannot be measured now"
+
+
+def _system_checks() -> Iterator[Check]:
+    for name in plugins.known_names("system", systems.BUILTIN):
+        if name == _NEEDS_DATA:
+            yield Check("system", name, ok=True, detail="serves measured tables; give it a folder")
+        else:
+            yield _attempt("system", name, partial(_ask_system, name))
+
+
+def _ask_system(name: str) -> Availability:
+    system = systems.make_system(name, {"network": _present_network()} if name in _RUNS_NETWORKS else {})
+    space = system.space()
+    version = system.facets()["software"].get(name)
+    prefix = f"version {version}, " if version is not None else ""
+    return Available(f"{prefix}{len(space)} options, {space.size():,} configurations")
+
+
+def _present_network() -> str:
+    """Return a network that is installed, so that a runtime is not called missing because a network is."""
+    problems = []
+    for name in known_networks():
+        try:
+            network(name)
+        except PerfError as error:
+            problems.append(error.message)
+        else:
+            return name
+    raise MissingPackageError(f"no network is installed: {problems[0]}")
+
+
+def _ask_network(name: str) -> Availability:
+    found = network(name)
+    lengths = f", workload: {', '.join(found.lengths)}" if found.lengths else ""
+    return Available(f"{found.size_bytes / 1e6:.1f} MB, {found.sha256}{lengths}")
+
+
+def _meter_checks() -> Iterator[Check]:
+    for name in plugins.known_names("meter", meters.BUILTIN):
+        yield _attempt("meter", name, partial(_ask_meter, name))
+
+
+def _ask_meter(name: str) -> Availability:
+    return meters.make_meters([name])[0].availability()
+
+
+def _actuator_checks() -> Iterator[Check]:
+    for name in plugins.known_names("actuator", actuators.BUILTIN):
+        yield _attempt("actuator", name, partial(_ask_actuator, name))
+
+
+def _ask_actuator(name: str) -> Availability:
+    actuator: Actuator = plugins.resolve("actuator", name, actuators.BUILTIN)()
+    availability = actuator.availability()
+    if isinstance(availability, Absent):
+        return availability
+    return Available(f"{', '.join(option.name for option in actuator.options)}: {availability.detail}")
+
+
+def _attempt(kind: CheckKind, name: str, ask: Callable[[], Availability]) -> Check:
+    """Turn what a part answers, or raises, into a check."""
+    try:
+        availability = ask()
+    except PerfError as error:
+        return Check(kind, name, ok=False, detail=error.message)
+    except Exception as error:  # noqa: BLE001  # a broken plug-in must not hide the others
+        return Check(kind, name, ok=False, detail=f"{type(error).__name__}: {error}")
+    if isinstance(availability, Absent):
+        return Check(kind, name, ok=False, detail=availability.reason)
+    return Check(kind, name, ok=True, detail=availability.detail)
