@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from perfport.space.space import Space as Space
     from perfport.transfer.api import propose as propose
     from perfport.transfer.api import transfer as transfer
+    from perfport.transfer.files import load_model as load_model
+    from perfport.transfer.files import save_model as save_model
 
 _HOME = {
     "Dataset": "perfport.data.dataset",
@@ -35,9 +37,11 @@ _HOME = {
     "Space": "perfport.space.space",
     "Status": "perfport.data.measurement",
     "Store": "perfport.data.store",
+    "load_model": "perfport.transfer.files",
     "propose": "perfport.transfer.api",
     "read_tables": "perfport.data.tables",
     "recommend": "perfport.advise.recommend",
+    "save_model": "perfport.transfer.files",
     "transfer": "perfport.transfer.api",
     "write_tables": "perfport.data.tables",
 }

@@ -17,7 +17,7 @@ CampaignArgument = Annotated[Path, typer.Argument(help="The campaign's YAML file
 INTERRUPTED = 130
 
 
-def plan(campaign: CampaignArgument, store: StoreOption = "perfport.db", as_json: JsonFlag = False) -> None:
+def plan(campaign: CampaignArgument, *, store: StoreOption = "perfport.db", as_json: JsonFlag = False) -> None:
     """Say what a campaign will measure and how long it will take, without measuring anything."""
     from perfport.data.store import Store
     from perfport.measure.campaign import Campaign, plan_campaign
@@ -58,6 +58,7 @@ def plan(campaign: CampaignArgument, store: StoreOption = "perfport.db", as_json
 
 def measure(
     campaign: CampaignArgument,
+    *,
     store: StoreOption = "perfport.db",
     max_runs: Annotated[int | None, typer.Option(min=1, help="Stop after this many measurements.")] = None,
     max_time: Annotated[float | None, typer.Option(min=0.0, help="Stop before this many seconds have passed.")] = None,

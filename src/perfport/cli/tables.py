@@ -17,6 +17,7 @@ _ROW_FILES = (".parquet", ".csv", ".csv.gz")
 
 def import_tables(
     folder: Annotated[Path, typer.Argument(help="Folder with datacard.yaml and its CSV files.", show_default=False)],
+    *,
     store: StoreOption = "perfport.db",
     environment: Annotated[
         list[str] | None, typer.Option("--environment", "-e", help="Only this one; may be repeated.")
@@ -51,6 +52,7 @@ def export_tables(
             show_default=False,
         ),
     ],
+    *,
     store: StoreOption = "perfport.db",
     environment: Annotated[
         list[str] | None, typer.Option("--environment", "-e", help="Only this one; may be repeated.")

@@ -10,6 +10,7 @@ Example:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from perfport.transfer.kernels import OptionsOnly, Prior
 from perfport.transfer.prepare import in_content_order, prepare_sources, prepare_target
 from perfport.transfer.priors import load_priors
 from perfport.transfer.propose import a_optimal, prior_covariance
+from perfport.transfer.recipe import Recipe
 from perfport.transfer.source import cached_source
 from perfport.transfer.transferred import TransferredModel, transferred
 
@@ -81,7 +83,8 @@ def transfer(
     prepared = prepare_sources(sources, target.space, property=target.properties[property], rename=rename)
     datasets = [source.dataset for source in prepared]
     notes = (*ready.notes, *(note for source in prepared for note in source.notes))
-    return transferred(chosen, datasets, ready.dataset, property=property, seed=seed, notes=notes)
+    model = transferred(chosen, datasets, ready.dataset, property=property, seed=seed, notes=notes)
+    return replace(model, recipe=Recipe(tuple(sources), target, property, strategy, seed, rename))
 
 
 def propose(

@@ -20,6 +20,7 @@ from perfport.model.base import HasNotes, PerformanceModel, PredictsInterval, Pr
 from perfport.seeding import rng_for
 from perfport.transfer.auto import target_only_error_pct
 from perfport.transfer.base import HasVerdict, TransferStrategy
+from perfport.transfer.recipe import Recipe
 from perfport.transfer.verdict import Verdict, judged
 
 __all__ = ["TransferredModel", "transferred"]
@@ -39,11 +40,13 @@ class TransferredModel:
         verdict: How the sources were used, and what it bought.
         held_out_log_errors: log(measured) - log(predicted) of rows predicted by a model that was
             fitted without them, shape (n,); empty where the strategy predicts intervals itself.
+        recipe: What it was made from; `perfport.save_model` keeps it.
     """
 
     model: PerformanceModel
     verdict: Verdict
     held_out_log_errors: FloatArray
+    recipe: Recipe | None = None
 
     @property
     def property(self) -> Property:

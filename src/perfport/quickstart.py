@@ -1,0 +1,344 @@
+"""The whole story on this machine, for real: measure two environments, transfer, recommend, verify, report.
+
+    look around -> measure the source -> propose target rows -> measure them, and others to check with
+                -> transfer -> compare strategies -> recommend -> measure the winner and the default -> report
+
+Every measurement goes through the store before the next begins, and every choice follows from the
+seed and from what is stored. So the same call after Ctrl-C goes on where it stopped, and after the
+end it tells the story again without measuring.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from perfport.advise.recommend import Recommendation, recommend
+from perfport.data.assembly import dataset_of
+from perfport.data.dataset import Dataset
+from perfport.data.measurement import Measurement, Property, Status
+from perfport.data.store import Store
+from perfport.measure.campaign import EnvironmentSpec, measure_configurations
+from perfport.measure.doctor import doctor
+from perfport.measure.noise import ReplicateError, replicate_error
+from perfport.measure.probe import package_version
+from perfport.measure.protocol import Protocol
+from perfport.measure.rig import Rig
+from perfport.measure.spec import rig_of
+from perfport.report.assembly import compared, influences_of, measuring_summary, predicted_and_measured, replicate_row
+from perfport.report.content import Choice, Comparison, Estimate, Missing, ReportData, ReportedEnvironment, Reproduction
+from perfport.report.page import write_report
+from perfport.report.progress import MeasuringProgress
+from perfport.report.terminal import (
+    show_comparison,
+    show_measuring,
+    show_recommendation,
+    show_verdict,
+)
+from perfport.seeding import rng_for
+from perfport.transfer.api import propose, transfer
+from perfport.transfer.transferred import TransferredModel
+
+__all__ = ["Move", "Quickstart", "QuickstartResult"]
+
+Move = Literal["size", "network", "openvino"]
+
+CAMPAIGN = "quickstart"
+PROPERTY = Property("inference_time_s", "s", "minimise", "wall time of one inference, a batch divided by its inputs")
+STRATEGIES = ("auto", "target_only", "direct", "linear_shift")
+VERIFY_BLOCKS = range(100, 105)  # the winner and the default take turns, once in each
+ENOUGH_CANDIDATES = 5000
+COVERAGE = 0.9
+# ONNX Runtime's name of an option -> OpenVINO's name of the same one.
+RENAME = {"intra_op_threads": "threads"}
+
+
+@dataclass(frozen=True, slots=True)
+class QuickstartResult:
+    """What the story came to.
+
+    Attributes:
+        data: Everything the report shows.
+        report: Where the report is.
+        store: Where the measurements are.
+    """
+
+    data: ReportData
+    report: Path
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quickstart:
+    """One story to be told.
+
+    Attributes:
+        move: What changes from source to target: "size" (the input grows), "network" (a sibling
+            network), "openvino" (another runtime, with other options).
+        store: SQLite file or URL of a database.
+        report: Where the HTML report goes.
+        n_source: Source configurations to measure.
+        budget: Target configurations the model may see.
+        n_test: Further target configurations to check the model on.
+        n_replicates: How many of those are measured twice, for the noise floor.
+        seed: Decides every choice.
+        protocol: How one configuration is measured.
+    """
+
+    move: Move = "size"
+    store: str = "perfport.db"
+    report: Path = Path("report.html")
+    n_source: int = 48
+    budget: int = 10
+    n_test: int = 24
+    n_replicates: int = 12
+    seed: int = 0
+    protocol: Protocol = field(
+        default_factory=lambda: Protocol(min_time_s=0.15, budget_s=0.6, warm_up_max_s=0.3, timeout_s=30.0)
+    )
+
+    def run(self, console: Console) -> QuickstartResult:
+        """Tell the story on `console`, measuring what the store lacks.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C, when the measurement under way is stored.
+            MissingPackageError: If a runtime or network is not installed.
+            NotEnoughDataError: If too few configurations could be measured.
+        """
+        with Store.open(self.store) as store:
+            return _Teller(self, store, console).tell()
+
+    @property
+    def command(self) -> str:
+        """The command line that tells this story."""
+        given = ["perfport", "quickstart", "--target", self.move, "--seed", str(self.seed)]
+        return shlex.join([*given, "--store", self.store, "--report", str(self.report)])
+
+
+@dataclass(frozen=True, slots=True)
+class _TargetRows:
+    """What was measured in the target: what the model may see, what it is checked with, the noise between two."""
+
+    chosen: Dataset
+    test: Dataset
+    noise: ReplicateError
+
+
+class _Teller:
+    """One telling: the story, its store and console, and the two environments."""
+
+    def __init__(self, story: Quickstart, store: Store, console: Console) -> None:
+        self.story, self.store, self.console = story, store, console
+        self.source, self.target = (rig_of(spec) for spec in _environments(story.move))
+        self.rename = RENAME if story.move == "openvino" else None
+        self.candidates = _candidates(self.target, story.seed)
+        self.absent: dict[str, str] = {}
+        self.measured: dict[str, list[Measurement]] = {
+            self.source.environment.name: [],
+            self.target.environment.name: [],
+        }
+
+    def tell(self) -> QuickstartResult:
+        self.look_around()
+        source = self.measure_source()
+        rows = self.measure_target(source)
+        models = self.fit(source, rows.chosen)
+        comparison = self.compare(models, rows)
+        choice = self.choose(models["auto"])
+        data = self.report(source, rows, models["auto"], comparison=comparison, choice=choice)
+        path = write_report(data, self.story.report)
+        self.say(show_recommendation(data))
+        return QuickstartResult(data, path, self.story.store)
+
+    def look_around(self) -> None:
+        """Say what can be measured here, and what cannot and why."""
+        self.heading("This machine")
+        found = doctor(noise_test=False)
+        for check in found.checks:
+            if check.kind in ("machine", "meter"):
+                mark = Text("yes ", "green") if check.ok else Text("no  ", "yellow")
+                self.say(Text.assemble(mark, (f"{check.name}: ", "bold"), check.detail))
+        self.absent = dict(found.absent)
+
+    def measure_source(self) -> Dataset:
+        self.heading("The source: what was learnt before")
+        drawn = self.source.space.sample(self.story.n_source - 1, rng_for(self.story.seed, "source"))
+        default = self.source.space.frame([self.source.space.default_configuration()])
+        frame = pd.concat([default, drawn], ignore_index=True).drop_duplicates(ignore_index=True)
+        return self.dataset(self.source, self.measure(self.source, frame))
+
+    def measure_target(self, source: Dataset) -> _TargetRows:
+        """Measure the proposed rows and those to check with in one random order, so that no drift tells them apart."""
+        story = self.story
+        self.heading("The target: a handful of measurements, chosen by what the source shows")
+        proposed = propose(
+            sources=[source], candidates=self.candidates, property=PROPERTY.name, budget=story.budget, seed=story.seed
+        )
+        others = np.setdiff1d(np.arange(len(self.candidates)), proposed)
+        n_test = min(story.n_test, len(others))
+        tested = rng_for(story.seed, "test").choice(others, n_test, replace=False)
+        measured = self.measure(self.target, self.candidates.iloc[np.concatenate([proposed, tested])])
+        again = self.measure(self.target, self.candidates.iloc[tested[: story.n_replicates]], block=1)
+        chosen = self.dataset(self.target, measured[: len(proposed)])
+        test = self.dataset(self.target, measured[len(proposed) :]).with_rows_ok(PROPERTY.name)
+        self.say(show_measuring(self.environments()))
+        return _TargetRows(chosen, test, replicate_error([*measured, *again], PROPERTY.name))
+
+    def fit(self, source: Dataset, chosen: Dataset) -> dict[str, TransferredModel]:
+        """Return strategy -> model; every one is given the same source and the same target rows."""
+        with self.console.status("fitting"):
+            return {
+                name: transfer(
+                    sources=[source],
+                    target=chosen,
+                    property=PROPERTY.name,
+                    strategy=name,
+                    seed=self.story.seed,
+                    rename=self.rename,
+                )
+                for name in STRATEGIES
+            }
+
+    def compare(self, models: dict[str, TransferredModel], rows: _TargetRows) -> Comparison:
+        self.heading("How well the target is known now")
+        n_target = int((rows.chosen.status == Status.OK.value).sum())
+        comparison = compared(
+            models, rows.test, PROPERTY.name, chosen="auto", n_target=n_target, replicate=replicate_row(rows.noise)
+        )
+        self.say(show_comparison(comparison))
+        self.say(show_verdict(models["auto"].verdict))
+        return comparison
+
+    def choose(self, model: TransferredModel) -> Choice:
+        """Recommend, then measure the winner and the default side by side: in turns, several times."""
+        self.heading("The recommendation, checked by measuring it")
+        best: Recommendation = recommend(model, candidates=self.candidates, n=1)[0]
+        default = self.target.space.default_configuration()
+        pair = self.target.space.frame([best.configuration, default])
+        taken = [self.measure(self.target, pair, block=block) for block in VERIFY_BLOCKS]
+        winner, usual = (_estimate([block[place] for block in taken]) for place in (0, 1))
+        return Choice(
+            configuration=best.configuration,
+            default=default,
+            predicted=Estimate(best.predicted, best.lower, best.upper),
+            coverage=COVERAGE,
+            verified=winner,
+            default_measured=usual,
+            n_candidates=len(self.candidates),
+        )
+
+    def report(
+        self, source: Dataset, rows: _TargetRows, model: TransferredModel, *, comparison: Comparison, choice: Choice
+    ) -> ReportData:
+        before = transfer(sources=[], target=source, property=PROPERTY.name, seed=self.story.seed)
+        here, there = self.source.environment.name, self.target.environment.name
+        return ReportData(
+            title=f"{here} to {there}",
+            created=datetime.now(UTC),
+            property=PROPERTY,
+            options=self.target.space.options,
+            environments=self.environments(),
+            absent=self.absent,
+            comparison=comparison,
+            predictions=predicted_and_measured(model, rows.chosen, rows.test, coverage=COVERAGE),
+            influences=(
+                influences_of(before, self.source.space, here, "source"),
+                influences_of(model, self.target.space, there, "target"),
+            ),
+            recommendation=choice,
+            verdict=model.verdict,
+            reproduction=Reproduction(self.story.command, self.story.seed, _versions(), self.story.store),
+        )
+
+    def environments(self) -> tuple[ReportedEnvironment, ...]:
+        return tuple(
+            ReportedEnvironment(
+                rig.environment, role, measuring_summary(self.measured[rig.environment.name], PROPERTY.name)
+            )
+            for rig, role in ((self.source, "source"), (self.target, "target"))
+        )
+
+    def measure(self, rig: Rig, frame: pd.DataFrame, *, block: int = 0) -> list[Measurement]:
+        """Return one measurement a row of `frame`, making those the store lacks.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C; everything up to then is stored.
+        """
+        with MeasuringProgress(self.console, "measuring") as shown:
+            measured = measure_configurations(
+                rig,
+                frame,
+                self.store,
+                protocol=self.story.protocol,
+                block=block,
+                campaign=CAMPAIGN,
+                seed=self.story.seed,
+                progress=shown,
+            )
+        if len(measured) < len(frame):
+            raise KeyboardInterrupt
+        self.measured[rig.environment.name] += measured
+        return measured
+
+    def dataset(self, rig: Rig, measured: Sequence[Measurement]) -> Dataset:
+        return dataset_of(measured, space=rig.space, properties={PROPERTY.name: PROPERTY})
+
+    def heading(self, text: str) -> None:
+        self.console.print()
+        self.console.print(Text(text, style="bold cyan"))
+
+    def say(self, what: RenderableType) -> None:
+        self.console.print(Padding(what, (0, 0, 0, 2)))
+
+
+def _environments(move: Move) -> tuple[EnvironmentSpec, EnvironmentSpec]:
+    """Return source and target; PP-OCRv4 finds text in images, and is small enough to be measured in seconds."""
+    source = EnvironmentSpec(name="ppocr-det-160px", system="onnxruntime", network="ppocr_det", workload={"side": 160})
+    match move:
+        case "size":
+            target = EnvironmentSpec(
+                name="ppocr-det-320px", system="onnxruntime", network="ppocr_det", workload={"side": 320}
+            )
+        case "network":
+            target = EnvironmentSpec(
+                name="ppocr-rec-160px", system="onnxruntime", network="ppocr_rec", workload={"width": 160}
+            )
+        case "openvino":
+            target = EnvironmentSpec(
+                name="ppocr-det-160px-openvino", system="openvino", network="ppocr_det", workload={"side": 160}
+            )
+    return source, target
+
+
+def _candidates(rig: Rig, seed: int) -> pd.DataFrame:
+    """Return every valid configuration of the target, or enough of them drawn at random."""
+    size = rig.space.size()
+    if size is not None and size <= ENOUGH_CANDIDATES:
+        return pd.concat(list(rig.space.enumerate()), ignore_index=True)
+    return rig.space.sample(ENOUGH_CANDIDATES, rng_for(seed, "candidates"))
+
+
+def _estimate(taken: Sequence[Measurement]) -> Estimate | Missing:
+    """Return the median over blocks with the range they span; five blocks span the median with probability 94 %."""
+    medians = [
+        float(np.median(measurement.repetitions[PROPERTY.name]))
+        for measurement in taken
+        if measurement.status is Status.OK
+    ]
+    if not medians:
+        return Missing(f"measuring it ended {taken[0].status}: {taken[0].reason}")
+    return Estimate(float(np.median(medians)), min(medians), max(medians))
+
+
+def _versions() -> dict[str, str]:
+    packages = ("perfport", "numpy", "scipy", "scikit-learn", "onnxruntime", "openvino")
+    found = {name: package_version(name) for name in packages}
+    return {name: version for name, version in found.items() if version}
