@@ -96,7 +96,7 @@ def column_of(option: Option, cells: Cells) -> "pd.Series[Any]":
     if option.levels is None:
         return pd.Series(cells, dtype=np.float64)
     if option.kind == "text":
-        return pd.Series(pd.array(list(option.levels), dtype="str").take(cells, allow_fill=True))
+        return pd.Series(pd.Series(_table(option), dtype="str").array.take(cells, allow_fill=True))
     if (cells == INACTIVE).any():
         return pd.Series(_table(option, None if option.kind in ("boolean", "mixed") else np.nan)[cells])
     return pd.Series(_table(option)[cells])

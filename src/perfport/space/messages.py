@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 __all__ = ["listing", "near", "one_line"]
 
 _SHOWN = 12
+_BRANCHES = ("bool", "int", "float", "str")  # how pydantic names the parts of a union of types
 
 
 def listing(items: Iterable[object]) -> str:
@@ -34,6 +35,8 @@ def one_line(error: ValidationError, known_fields: Iterable[str] = (), places: S
         places: What to say instead of a bare index for each entry of a list, by index.
     """
     findings = error.errors(include_url=False)
+    # A value that fits no branch of a union is one finding, not one for each branch.
+    findings = list({_where(finding["loc"], ()): finding for finding in reversed(findings)}.values())[::-1]
     text = _finding(findings[0], list(known_fields), places)
     return text if len(findings) == 1 else f"{text} (and {len(findings) - 1} more)"
 
@@ -51,6 +54,8 @@ def _finding(finding: ErrorDetails, known_fields: list[str], places: Sequence[st
     message = finding["msg"][:1].lower() + finding["msg"][1:]
     if finding["type"] == "missing":
         return f"{where}: {message}"
+    if finding["loc"] and finding["loc"][-1] in _BRANCHES:
+        message = "input should be a number, a text or a boolean"
     given = repr(finding["input"])
     return f"{where}: {message} (given {given[:60]})" if where else f"{message} (given {given[:60]})"
 
@@ -61,6 +66,6 @@ def _where(location: tuple[int | str, ...], places: Sequence[str]) -> str:
         if isinstance(part, int):
             known = places[part] if len(parts) == 1 and part < len(places) else ""
             parts[-1:] = [known or f"{parts[-1] if parts else ''}[{part}]"]
-        elif part not in ("bool", "int", "float", "str"):  # the branches of a union of types
+        elif part not in _BRANCHES:
             parts.append(part)
     return ".".join(parts)

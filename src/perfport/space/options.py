@@ -109,7 +109,7 @@ class Option(BaseModel):
         if not values:
             raise ValueError("values is empty; give at least one level")
         levels = _uniform(info.data["type"], values)
-        return tuple(sorted(levels)) if info.data["type"] in ("integer", "float") else levels  # type: ignore[type-var]
+        return tuple(sorted(levels)) if info.data["type"] in ("integer", "float") else levels
 
     @field_validator("lower", "upper")
     @classmethod

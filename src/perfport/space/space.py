@@ -136,16 +136,16 @@ class Space:
 
     def to_configspace(self) -> "ConfigurationSpace":
         """Return the same space for ConfigSpace, see `space.configspace.to_configspace`."""
-        from perfport.space.configspace import to_configspace  # noqa: PLC0415  # loads ConfigSpace
+        from perfport.space.configspace import to_configspace  # ConfigSpace loads scipy.stats
 
         return to_configspace(self)
 
     @classmethod
     def from_configspace(cls, space: "ConfigurationSpace") -> "Space":
         """Return the space ConfigSpace describes, see `space.configspace.from_configspace`."""
-        from perfport.space.configspace import from_configspace  # noqa: PLC0415  # loads ConfigSpace
+        from perfport.space.configspace import from_configspace  # ConfigSpace loads scipy.stats
 
-        return cls._from_document(from_configspace(space))
+        return from_configspace(space)
 
     @property
     def name(self) -> str:
@@ -288,7 +288,7 @@ class Space:
             Frame of n rows. A float range is uniform on its scale; integers are uniform over their levels.
 
         Raises:
-            SpaceError: If n is negative, or the rules allow so little that ten million draws find nothing.
+            SpaceError: If n is negative, or the rules allow so few that five million draws find hardly any.
         """
         if n < 0:
             raise SpaceError(f"cannot sample {n} configurations; give 0 or more")

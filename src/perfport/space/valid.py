@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfport.errors import SpaceError
+from perfport.space.bounds import certainty
 from perfport.space.columns import (
     INACTIVE,
     Block,
@@ -36,7 +37,8 @@ __all__ = ["MAX_EXACT", "Component", "Rules", "default_cell", "place_on_scale", 
 
 MAX_EXACT = 10_000_000  # raw combinations that are counted one by one; beyond, the size is estimated
 _MAX_TABLE = 1_000_000  # rows of a component that are kept
-_MAX_DRAWS = 10_000_000  # draws without any valid one after which sampling gives up
+_MAX_DRAWS = 5_000_000  # draws after which sampling gives up if fewer than
+_MIN_SHARE = 1e-5  # of them are valid
 _SEARCH_ROWS = 256  # rows grown at a time in a search for one
 _MAX_DEAD_ENDS = 20_000  # after which a search for one gives up; seconds
 _PILOT_DRAWS = 200_000  # draws behind an estimated size: a share of 1 % is known to 2 %
@@ -123,7 +125,7 @@ class Rules:
             option, cells = self.options[name], followed[name]
             active = self.is_active(name, followed, n)
             filled = np.where(active_rows(cells), cells, default_cell(option))
-            followed[name] = np.where(active, filled, inactive_column(option, n)).astype(cells.dtype)
+            followed[name] = np.where(active, filled, inactive_column(option, n))
         return followed
 
 
@@ -151,15 +153,15 @@ class Component:
 
     @cached_property
     def _cuts(self) -> tuple[tuple[tuple[Expression, bool], ...], ...]:
-        """For each option the rules that can be decided once it is there, and whether they are to hold."""
+        """For each option the rules that may cut once it is there, and whether they are to hold."""
         rules = [(rule, False) for rule in self.rules.forbidden] + [(rule, True) for rule in self.rules.constraints]
-        place = {name: position for position, name in enumerate(self.names)}
-        inside = [
-            (max(place[name] for name in rule.names), rule, wanted) for rule, wanted in rules if rule.names[0] in place
-        ]
-        return tuple(
-            tuple((rule, wanted) for last, rule, wanted in inside if last == depth) for depth in range(len(self.names))
-        )
+        return tuple(tuple(cut for cut in rules if name in cut[0].names) for name in self.names)
+
+    @cached_property
+    def _ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Bounds of the numeric options that are always active."""
+        always = [option for option in self.options if option.is_numeric and option.name not in self.rules.conditions]
+        return {option.name: option.bounds for option in always}
 
     def blocks(self, chunk_rows: int) -> Iterator[Block]:
         """Yield all valid combinations lazily, lexicographically in the order of `names`.
@@ -235,8 +237,15 @@ class Component:
         return self._cut(grown, depth)
 
     def _cut(self, block: Block, depth: int) -> Block:
+        """Return the rows that the rules on the last option leave a chance."""
         for rule, wanted in self._cuts[depth]:
-            block = take_rows(block, self.rules.evaluate(rule, block, n_rows(block), undecided=wanted) == wanted)
+            n = n_rows(block)
+            present = [name for name in rule.names if name in block]
+            operands = {name: operand_of_cells(self.rules.options[name], block[name]) for name in present}
+            certain, possible = certainty(rule, operands, self._ranges)
+            keep = possible if wanted else ~certain
+            if not keep.all():
+                block = take_rows(block, np.broadcast_to(keep, (n,)))
         return block
 
     @cached_property
@@ -272,7 +281,7 @@ class Component:
             return sum(n_rows(block) for block in self._descend(prefix, depth, 65_536, {}))
         rng = np.random.default_rng(0)  # a fixed seed: the size of a space is one number
         accepted = sum(n_rows(self._proposed(_PILOT_DRAWS // 10, rng)) for _ in range(10))
-        return round(n_prefix * self._raw_rest * (accepted / _PILOT_DRAWS))
+        return max(1, round(n_prefix * self._raw_rest * accepted / _PILOT_DRAWS))  # the default is always valid
 
     def draw(self, n: int, rng: np.random.Generator) -> Block:
         """Return n independent draws, uniform over the valid combinations.
@@ -280,20 +289,20 @@ class Component:
         A range is uniform on its scale and has mass one, whether it is active or not.
 
         Raises:
-            SpaceError: If no draw out of ten million is valid.
+            SpaceError: If hardly any draw out of five million is valid.
         """
         accepted: list[Block] = []
         n_accepted = n_drawn = 0
         while not accepted or n_accepted < n:
             share = max(n_accepted / n_drawn, 1e-4) if n_drawn else 1.0
-            batch = int(min(max(1.1 * (n - n_accepted) / share, 16), 1_000_000))
+            batch = int(min(max(1.1 * (n - n_accepted) / share, 16), 500_000))
             proposed = self._proposed(batch, rng)
             accepted.append(proposed)
             n_accepted, n_drawn = n_accepted + n_rows(proposed), n_drawn + batch
-            if n_accepted < n and n_drawn >= _MAX_DRAWS and n_accepted * _MAX_DRAWS < n_drawn:
+            if n_accepted < n and n_drawn >= _MAX_DRAWS and n_accepted < _MIN_SHARE * n_drawn:
                 raise SpaceError(
-                    f"no valid configuration in {n_drawn:,} draws over {', '.join(self.names)}: the rules allow next to "
-                    "nothing; give the few levels they allow as values, or loosen them"
+                    f"{n_accepted} valid configurations in {n_drawn:,} draws over {', '.join(self.names)}: the rules "
+                    "allow too few to find them by chance; give the few levels they allow as values"
                 )
         return {name: np.concatenate([block[name] for block in accepted])[:n] for name in self.names}
 
@@ -342,10 +351,12 @@ def place_on_scale(option: Option, levels: NDArray[np.float64]) -> NDArray[np.fl
     """Return how far along its range (0 to 1) each level of a float range lies, on its scale."""
     lower, upper = option.bounds
     if option.scale == "log":
-        return np.log(levels / lower) / np.log(upper / lower)
-    if option.scale == "reciprocal":
-        return (1 / levels - 1 / lower) / (1 / upper - 1 / lower)
-    return (levels - lower) / (upper - lower)
+        fractions = np.log(levels / lower) / np.log(upper / lower)
+    elif option.scale == "reciprocal":
+        fractions = (1 / levels - 1 / lower) / (1 / upper - 1 / lower)
+    else:
+        fractions = (levels - lower) / (upper - lower)
+    return np.asarray(fractions, dtype=np.float64)
 
 
 def _cycle(parents: Mapping[str, set[str]], waiting: Sequence[str]) -> str:
