@@ -261,8 +261,8 @@ def _set_up_sqlite(engine: sa.Engine, *, is_file: bool, is_writable: bool) -> No
 
 def _upgrade(connection: sa.Connection) -> None:
     # Only a new or an old store needs it, and it takes as long to load as everything else here.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     config = Config()
     folder = str(files("perfport.data") / "migrations")

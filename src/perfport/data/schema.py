@@ -17,17 +17,19 @@ written back, but never read by perfport.
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -76,6 +78,21 @@ class RangeCard(_Part):
         return self
 
 
+def _kind_of_values(given: object) -> str:
+    # Told apart before they are checked, so that an error speaks of what was meant.
+    if isinstance(given, dict | RangeCard):
+        return "range"
+    return "text" if isinstance(given, str) else "list"
+
+
+_Values = Annotated[
+    Annotated[tuple[CellLevel, ...], Tag("list")]
+    | Annotated[RangeCard, Tag("range")]
+    | Annotated[Literal["see CSV"], Tag("text")],
+    Discriminator(_kind_of_values),
+]
+
+
 class OptionCard(_Part):
     """One option.
 
@@ -96,7 +113,7 @@ class OptionCard(_Part):
     scale: Scale | None = None
     owner: Owner = "system"
     default: CellLevel | None = None
-    values: tuple[CellLevel, ...] | RangeCard | Literal["see CSV"] | None = None
+    values: _Values | None = None
     n_levels: int | None = None
     constant: bool = False
     constant_in: tuple[str, ...] = ()
@@ -284,9 +301,7 @@ def card_text(card: Mapping[str, Any]) -> str:
     try:
         return yaml.dump(dict(card), Dumper=_CardDumper, sort_keys=False, allow_unicode=True, width=120)
     except yaml.representer.RepresenterError as error:
-        raise TableError(
-            f"the card cannot hold {error.args[-1]!r}; metadata must be plain text, numbers, lists"
-        ) from error
+        raise TableError(f"a card cannot hold {error.args[-1]!r}; give texts, numbers, lists and mappings") from error
 
 
 def _is_plain(unit: str) -> bool:
@@ -314,14 +329,15 @@ def _validation_problems(error: ValidationError) -> Iterator[str]:
             return
 
 
-class _CardLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+class _CardLoader(yaml.SafeLoader):
     """A safe loader that reads plain scalars as YAML 1.2 does, and refuses repeated keys.
 
     YAML 1.1 turns the levels `on` and `off` into booleans, `16:9` into 969 and a date into an object;
-    a card means the text.
+    a card means the text. The loader is Python's: the one in C is faster, but crashes the process on
+    a file of a hundred thousand brackets.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # as PyYAML declares it
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [child.value for child, _ in node.value if isinstance(child, yaml.ScalarNode)]
@@ -339,6 +355,14 @@ class _CardDumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:
         return True  # references to repeated lists are hard to read and to edit
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # Line breaks that only Unicode knows are folded into spaces unless they are escaped.
+        style = '"' if {"\x85", "\u2028", "\u2029"} & set(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_CardDumper.add_representer(str, _CardDumper.represent_text)
 
 
 for _tag, _pattern, _first in (

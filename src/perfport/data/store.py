@@ -277,8 +277,8 @@ class Store:
         found = self.read(environment=environment, campaign=campaign, protocol=protocol)
         if not found:
             raise NotEnoughDataError(
-                f"{self.where}: no measurements in environment '{called(environment)}' of campaign {campaign or 'any'}, "
-                f"protocol {protocol or 'any'}; measure or import some first"
+                f"{self.where}: environment '{called(environment)}' has no measurements of campaign "
+                f"{campaign or '(any)'}, protocol {protocol or '(any)'}; measure or import some first"
             )
         protocols = sorted({measurement.protocol for measurement in found})
         if len(protocols) > 1:
@@ -323,7 +323,7 @@ class Store:
         Raises:
             StoreError: If the file has another ending or cannot be written; an older file is then untouched.
         """
-        from perfport.data.export import write_rows  # noqa: PLC0415  # loads pyarrow
+        from perfport.data.export import write_rows  # loads pyarrow
 
         return write_rows(Path(path), self.read(environment=environment, campaign=campaign), self.units())
 
