@@ -21,7 +21,6 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from perfport.advise.recommend import Recommendation, recommend
 from perfport.data.assembly import dataset_of
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import Measurement, Property, Status
@@ -29,16 +28,23 @@ from perfport.data.store import Store
 from perfport.measure.campaign import EnvironmentSpec, measure_configurations
 from perfport.measure.doctor import doctor
 from perfport.measure.noise import ReplicateError, replicate_error
-from perfport.measure.probe import package_version
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
 from perfport.measure.spec import rig_of
-from perfport.report.assembly import compared, influences_of, measuring_summary, predicted_and_measured, replicate_row
-from perfport.report.content import Choice, Comparison, Estimate, Missing, ReportData, ReportedEnvironment, Reproduction
+from perfport.report.assembly import (
+    compared,
+    influences_of,
+    measuring_summary,
+    predicted_and_measured,
+    replicate_row,
+    versions,
+)
+from perfport.report.content import Choice, Comparison, ReportData, ReportedEnvironment, Reproduction
 from perfport.report.page import write_report
 from perfport.report.progress import MeasuringProgress
 from perfport.report.terminal import (
     show_comparison,
+    show_doctor,
     show_measuring,
     show_recommendation,
     show_verdict,
@@ -46,6 +52,7 @@ from perfport.report.terminal import (
 from perfport.seeding import rng_for
 from perfport.transfer.api import propose, transfer
 from perfport.transfer.transferred import TransferredModel
+from perfport.verify import verified_choice
 
 __all__ = ["Move", "Quickstart", "QuickstartResult"]
 
@@ -54,7 +61,6 @@ Move = Literal["size", "network", "openvino"]
 CAMPAIGN = "quickstart"
 PROPERTY = Property("inference_time_s", "s", "minimise", "wall time of one inference, a batch divided by its inputs")
 STRATEGIES = ("auto", "target_only", "direct", "linear_shift")
-VERIFY_BLOCKS = range(100, 105)  # the winner and the default take turns, once in each
 ENOUGH_CANDIDATES = 5000
 COVERAGE = 0.9
 # ONNX Runtime's name of an option -> OpenVINO's name of the same one.
@@ -161,12 +167,10 @@ class _Teller:
     def look_around(self) -> None:
         """Say what can be measured here, and what cannot and why."""
         self.heading("This machine")
-        found = doctor(noise_test=False)
-        for check in found.checks:
-            if check.kind in ("machine", "meter"):
-                mark = Text("yes ", "green") if check.ok else Text("no  ", "yellow")
-                self.say(Text.assemble(mark, (f"{check.name}: ", "bold"), check.detail))
-        self.absent = dict(found.absent)
+        found = doctor(noise_test_s=0.0)
+        self.say(show_doctor(found, kinds=("meter",)))
+        energy = next(check for check in found.checks if check.name == "energy")
+        self.absent = {} if energy.ok else {"energy_j": energy.detail}
 
     def measure_source(self) -> Dataset:
         self.heading("The source: what was learnt before")
@@ -218,22 +222,20 @@ class _Teller:
         return comparison
 
     def choose(self, model: TransferredModel) -> Choice:
-        """Recommend, then measure the winner and the default side by side: in turns, several times."""
+        """Recommend, then measure the winner and the default side by side."""
         self.heading("The recommendation, checked by measuring it")
-        best: Recommendation = recommend(model, candidates=self.candidates, n=1)[0]
-        default = self.target.space.default_configuration()
-        pair = self.target.space.frame([best.configuration, default])
-        taken = [self.measure(self.target, pair, block=block) for block in VERIFY_BLOCKS]
-        winner, usual = (_estimate([block[place] for block in taken]) for place in (0, 1))
-        return Choice(
-            configuration=best.configuration,
-            default=default,
-            predicted=Estimate(best.predicted, best.lower, best.upper),
-            coverage=COVERAGE,
-            verified=winner,
-            default_measured=usual,
-            n_candidates=len(self.candidates),
-        )
+        with MeasuringProgress(self.console, "verifying") as shown:
+            return verified_choice(
+                model,
+                self.target,
+                self.candidates,
+                self.store,
+                protocol=self.story.protocol,
+                campaign=CAMPAIGN,
+                coverage=COVERAGE,
+                seed=self.story.seed,
+                progress=shown,
+            )
 
     def report(
         self, source: Dataset, rows: _TargetRows, model: TransferredModel, *, comparison: Comparison, choice: Choice
@@ -255,7 +257,7 @@ class _Teller:
             ),
             recommendation=choice,
             verdict=model.verdict,
-            reproduction=Reproduction(self.story.command, self.story.seed, _versions(), self.story.store),
+            reproduction=Reproduction(self.story.command, self.story.seed, versions(), self.story.store),
         )
 
     def environments(self) -> tuple[ReportedEnvironment, ...]:
@@ -324,21 +326,3 @@ def _candidates(rig: Rig, seed: int) -> pd.DataFrame:
     if size is not None and size <= ENOUGH_CANDIDATES:
         return pd.concat(list(rig.space.enumerate()), ignore_index=True)
     return rig.space.sample(ENOUGH_CANDIDATES, rng_for(seed, "candidates"))
-
-
-def _estimate(taken: Sequence[Measurement]) -> Estimate | Missing:
-    """Return the median over blocks with the range they span; five blocks span the median with probability 94 %."""
-    medians = [
-        float(np.median(measurement.repetitions[PROPERTY.name]))
-        for measurement in taken
-        if measurement.status is Status.OK
-    ]
-    if not medians:
-        return Missing(f"measuring it ended {taken[0].status}: {taken[0].reason}")
-    return Estimate(float(np.median(medians)), min(medians), max(medians))
-
-
-def _versions() -> dict[str, str]:
-    packages = ("perfport", "numpy", "scipy", "scikit-learn", "onnxruntime", "openvino")
-    found = {name: package_version(name) for name in packages}
-    return {name: version for name, version in found.items() if version}

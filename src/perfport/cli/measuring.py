@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.tables import StoreOption
@@ -15,6 +13,29 @@ __all__ = ["CampaignArgument", "doctor", "measure", "plan"]
 CampaignArgument = Annotated[Path, typer.Argument(help="The campaign's YAML file.", show_default=False)]
 
 INTERRUPTED = 130
+
+
+def doctor(
+    *,
+    noise_test: Annotated[
+        float, typer.Option(min=0.0, help="Length of the noise self-test in seconds; 0 for none.")
+    ] = 1.0,
+    as_json: JsonFlag = False,
+) -> int:
+    """Say what can be measured and set on this machine, and exactly why not.
+
+    Exits with 3 when no network can be measured here.
+    """
+    from perfport.measure.doctor import doctor as examine
+    from perfport.report.terminal import show_doctor
+
+    with err.status("looking around"):
+        found = examine(noise_test_s=noise_test)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        out.print(show_doctor(found))
+    return 0 if found.can_measure else 3
 
 
 def plan(campaign: CampaignArgument, *, store: StoreOption = "perfport.db", as_json: JsonFlag = False) -> None:

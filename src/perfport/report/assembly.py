@@ -1,35 +1,55 @@
 """From models, datasets and measurements to the plain data a report shows."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
 from perfport.advise.explain import explain
 from perfport.advise.explanation import EffectCurve
+from perfport.advise.recommend import recommend
+from perfport.advise.rendering import level_text
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import Measurement, Status
 from perfport.measure.noise import ReplicateError, replicate_error
+from perfport.measure.probe import package_version
 from perfport.model.base import PerformanceModel
 from perfport.model.metrics import errors
 from perfport.report.content import (
+    Choice,
     Comparison,
     Effect,
     EnvironmentInfluences,
     ErrorRow,
+    Estimate,
     Influence,
     MeasuringSummary,
     Missing,
     Predictions,
+    ReportData,
+    ReportedEnvironment,
+    Reproduction,
     Role,
 )
 from perfport.space.space import Space
+from perfport.transfer.recipe import Recipe
 from perfport.transfer.transferred import TransferredModel
 from perfport.units import format_quantity
 
-__all__ = ["compared", "influences_of", "measuring_summary", "predicted_and_measured", "replicate_row"]
+__all__ = [
+    "compared",
+    "influences_of",
+    "measuring_summary",
+    "predicted_and_measured",
+    "replicate_row",
+    "report_of",
+    "versions",
+]
 
 SHOWN_INFLUENCES = 12
+_PACKAGES = ("perfport", "numpy", "scipy", "scikit-learn", "onnxruntime", "openvino")
 
 
 def measuring_summary(measurements: Sequence[Measurement], property: str) -> MeasuringSummary:
@@ -115,15 +135,15 @@ def influences_of(model: PerformanceModel, space: Space, environment: str, role:
     unit = explanation.property.unit
     curves = {curve.option: curve for curve in explanation.curves}
     shown = []
+    effect: Effect
     for influence in explanation.influences[:SHOWN_INFLUENCES]:
         if len(influence.options) == 1:
             curve = curves[influence.options[0]]
             ordered = space.option(curve.option).type != "categorical"
-            shown.append(
-                Influence(influence.options, influence.share, _direction(curve, ordered), _detail(curve, unit))
-            )
+            effect, detail = _direction(curve, ordered), _detail(curve, unit)
         else:
-            shown.append(Influence(influence.options, influence.share))
+            effect, detail = "mixed", ""
+        shown.append(Influence(influence.options, influence.share, effect, detail, influence.lower, influence.upper))
     return EnvironmentInfluences(environment, role, tuple(shown))
 
 
@@ -138,6 +158,78 @@ def _detail(curve: EffectCurve, unit: str) -> str:
     low, high = int(np.argmin(curve.responses)), int(np.argmax(curve.responses))
     first, last = sorted((low, high))
     return (
-        f"{curve.levels[first]} to {curve.levels[last]}: "
+        f"{level_text(curve.levels[first], curve.unit)} to {level_text(curve.levels[last], curve.unit)}: "
         f"{format_quantity(curve.responses[first], unit)} to {format_quantity(curve.responses[last], unit)}"
     )
+
+
+def report_of(
+    model: TransferredModel, recipe: Recipe, *, test: Dataset | None = None, choice: Choice | None = None
+) -> ReportData:
+    """Return the report of a model by itself: what it was made from, what it predicts, what it recommends.
+
+    Args:
+        model: What `transfer` returned or `load_model` read.
+        recipe: What it was made from.
+        test: Usable target rows the model has not seen, to check it on.
+        choice: The verified recommendation; the predicted best configuration, unverified, if None.
+    """
+    target, name = recipe.target, recipe.property
+    sources = [ReportedEnvironment(source.environment, "source", _summary_of(source)) for source in recipe.sources]
+    n_target = len(target.with_rows_ok(name))
+    if test is None:
+        comparison: Comparison | Missing = Missing("no target rows were given beyond those the model was fitted on")
+    else:
+        strategy = recipe.strategy if isinstance(recipe.strategy, str) else type(recipe.strategy).__name__
+        comparison = compared(
+            {strategy: model},
+            test,
+            name,
+            chosen=strategy,
+            n_target=n_target,
+            replicate=Missing("replicates are not part of a dataset"),
+        )
+    return ReportData(
+        title=f"{', '.join(source.environment.name for source in recipe.sources) or 'no source'} to "
+        f"{target.environment.name}",
+        created=datetime.now(UTC),
+        property=model.property,
+        options=target.space.options,
+        environments=(*sources, ReportedEnvironment(target.environment, "target", _summary_of(target))),
+        comparison=comparison,
+        predictions=predicted_and_measured(model, target, test),
+        influences=(influences_of(model, target.space, target.environment.name, "target"),),
+        recommendation=choice or _predicted_choice(model, target.space),
+        verdict=model.verdict,
+        reproduction=Reproduction(_command(recipe), recipe.seed, versions()),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return package -> version for what decides the numbers of a report."""
+    found = {name: package_version(name) for name in _PACKAGES}
+    return {name: version for name, version in found.items() if version}
+
+
+def _command(recipe: Recipe) -> str:
+    sources = [word for source in recipe.sources for word in ("--source", source.environment.name)]
+    strategy = ["--strategy", recipe.strategy] if isinstance(recipe.strategy, str) else []
+    renamed = [word for pair in (recipe.rename or {}).items() for word in ("--rename", "=".join(pair))]
+    target = ["--target", recipe.target.environment.name, "--property", recipe.property]
+    rest = ["--budget", str(len(recipe.target)), *strategy, "--seed", str(recipe.seed), *renamed]
+    return shlex.join(["perfport", "transfer", *sources, *target, *rest])
+
+
+def _predicted_choice(model: TransferredModel, space: Space) -> Choice:
+    best = recommend(model, candidates=space, n=1)[0]
+    return Choice(
+        configuration=best.configuration,
+        default=space.default_configuration(),
+        predicted=Estimate(best.predicted, best.lower, best.upper),
+    )
+
+
+def _summary_of(dataset: Dataset) -> MeasuringSummary:
+    costs_s = dataset.cost_s[np.isfinite(dataset.cost_s)]
+    outcomes = Counter(Status(str(status)) for status in dataset.status)
+    return MeasuringSummary(outcomes, cost_s=float(costs_s.sum()) if len(costs_s) else None)

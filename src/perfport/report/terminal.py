@@ -11,12 +11,15 @@ Example:
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from perfport.data.measurement import FloatArray, Property
+from perfport.measure.doctor import DoctorReport
 from perfport.report.content import (
     Comparison,
     ErrorRow,
@@ -28,9 +31,12 @@ from perfport.report.content import (
 )
 from perfport.report.rows import fact_rows, setting_rows
 from perfport.report.wording import (
+    fact_label,
     format_duration,
     format_estimate,
+    format_fact,
     format_factor,
+    format_level,
     format_pct,
     format_share,
     gain_over_default,
@@ -40,17 +46,21 @@ from perfport.report.wording import (
     verification_sentence,
 )
 from perfport.transfer.verdict import Verdict
+from perfport.units import format_quantity
 
 __all__ = [
     "show_absent",
     "show_comparison",
+    "show_doctor",
     "show_environments",
     "show_measuring",
     "show_recommendation",
     "show_report",
+    "show_rows",
     "show_verdict",
 ]
 
+_LONG_FACTS = ("cpu_flags",)
 _DECISION_STYLES = {"helped": "green", "no help": "yellow", "harmful, not used": "yellow"}
 
 
@@ -68,6 +78,36 @@ def show_report(data: ReportData) -> RenderableType:
     parts.append(_left_out("verdict", verdict) if isinstance(verdict, Missing) else show_verdict(verdict))
     parts.append(show_recommendation(data))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+
+
+def show_doctor(
+    found: DoctorReport, *, kinds: Sequence[str] = ("system", "network", "meter", "actuator")
+) -> RenderableType:
+    """Return what works on this machine and what does not, with the reason.
+
+    Args:
+        found: What `perfport.measure.doctor` found.
+        kinds: Which parts to show.
+    """
+    table = _table("What works here")
+    for heading in ("", "Part", "Name", "Detail"):
+        table.add_column(heading, overflow="fold")
+    for kind in kinds:
+        for check in found.checks:
+            if check.kind == kind:
+                mark = Text("yes", "green") if check.ok else Text("no", "yellow")
+                table.add_row(mark, _plain(kind), _plain(check.name), _plain(check.detail))
+    facts = [
+        f"{fact_label(name)} {format_fact(name, value)}"
+        for name, value in found.hardware.items()
+        if name not in _LONG_FACTS
+    ]
+    parts: list[RenderableType] = [Text(", ".join(facts)), table]
+    if found.noise is not None:
+        wall, cpu = format_pct(found.noise.wall_spread_pct), format_pct(found.noise.cpu_spread_pct)
+        spread = f"Noise: from the 10 % to the 90 % quantile, the same work took {wall} more (processor time {cpu})"
+        parts.append(Text(f"{spread}: {found.noise.verdict}."))
+    return Group(*parts)
 
 
 def show_environments(environments: Sequence[ReportedEnvironment]) -> RenderableType:
@@ -134,6 +174,29 @@ def show_verdict(verdict: Verdict) -> RenderableType:
     lines = [Text(verdict_sentence(verdict), style=_DECISION_STYLES[verdict.decision])]
     lines += [Text(f"  note: {note}", style="dim") for note in verdict.notes]
     return Group(*lines)
+
+
+def show_rows(configurations: pd.DataFrame, columns: Mapping[str, FloatArray], prop: Property) -> RenderableType:
+    """Return configurations with numbers beside them, in the unit of `prop`; options that do not vary stand above.
+
+    Args:
+        configurations: One row each, columns = options, n rows.
+        columns: Heading -> numbers, each shape (n,).
+        prop: Whose unit the numbers are in.
+    """
+    n_rows = len(configurations)
+    varying = [name for name in configurations.columns if n_rows == 1 or configurations[name].nunique(dropna=False) > 1]
+    shared = [f"{name}={format_level(configurations[name].iloc[0])}" for name in configurations if name not in varying]
+    table = _table("")
+    table.add_column("Configuration", overflow="fold", ratio=1)
+    for heading in columns:
+        table.add_column(_plain(heading), justify="right", overflow="fold")
+    for row in range(n_rows):
+        # One cell of text: a column an option would not fit a terminal.
+        levels = [f"{name}={format_level(configurations[name].iloc[row])}" for name in varying]
+        numbers = [format_quantity(float(found[row]), prop.unit) for found in columns.values()]
+        table.add_row(_plain(" ".join(levels)), *map(_plain, numbers))
+    return Group(table, Text(f"in all rows: {' '.join(shared)}", style="dim")) if shared else table
 
 
 def show_recommendation(data: ReportData) -> RenderableType:

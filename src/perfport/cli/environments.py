@@ -1,0 +1,213 @@
+"""Measured environments behind one name: a folder of tables or a store, looked up or measured on the way."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from perfport.cli.console import err
+from perfport.data.dataset import Dataset
+from perfport.data.store import Store
+from perfport.data.tables import SystemTables, read_tables
+from perfport.errors import UsageError
+from perfport.seeding import rng_for
+from perfport.space.options import Level
+from perfport.space.space import Space
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from perfport.measure.rig import Rig
+    from perfport.measure.spec import Campaign
+
+__all__ = [
+    "Measured",
+    "Pool",
+    "candidates",
+    "measured_environments",
+    "parse_pairs",
+    "parse_settings",
+    "rig_of_campaign",
+]
+
+MAX_POOL = 20_000
+
+
+class Pool(Protocol):
+    """Target configurations to choose from.
+
+    Attributes:
+        configurations: One a row.
+    """
+
+    configurations: pd.DataFrame
+
+    def take(self, rows: "NDArray[np.int64]") -> Dataset:
+        """Return the rows measured: looked up, or measured now."""
+        ...
+
+    def others(self, rows: "NDArray[np.int64]") -> Dataset | None:
+        """Return what is measured beside `rows`; None if nothing is."""
+        ...
+
+
+@dataclass(frozen=True)
+class _LookedUp:
+    """A target that has been measured already."""
+
+    dataset: Dataset
+
+    @property
+    def configurations(self) -> pd.DataFrame:
+        return self.dataset.configurations
+
+    def take(self, rows: "NDArray[np.int64]") -> Dataset:
+        return self.dataset.take(rows)
+
+    def others(self, rows: "NDArray[np.int64]") -> Dataset | None:
+        rest = np.setdiff1d(np.arange(len(self.dataset)), rows)
+        return self.dataset.take(rest) if len(rest) else None
+
+
+@dataclass(frozen=True)
+class _MeasuredNow:
+    """A target whose rows are measured when they are taken."""
+
+    configurations: pd.DataFrame
+    rig: "Rig"
+    campaign: "Campaign"
+    store: Store
+
+    def take(self, rows: "NDArray[np.int64]") -> Dataset:
+        from perfport.data.assembly import dataset_of
+        from perfport.measure.campaign import measure_configurations
+        from perfport.report.progress import MeasuringProgress
+
+        with MeasuringProgress(err, "measuring") as shown:
+            made = measure_configurations(
+                self.rig,
+                self.configurations.iloc[rows],
+                self.store,
+                protocol=self.campaign.protocol,
+                campaign=self.campaign.name,
+                seed=self.campaign.seed,
+                progress=shown,
+            )
+        if len(made) < len(rows):
+            raise KeyboardInterrupt
+        return dataset_of(made, space=self.rig.space, properties=self.store.properties(self.rig.environment))
+
+    def others(self, rows: "NDArray[np.int64]") -> Dataset | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Where environments are looked up: in tables or in a store."""
+
+    where: str
+    tables: SystemTables | None
+    store: Store | None
+
+    def dataset(self, name: str) -> Dataset:
+        """Return one environment.
+
+        Raises:
+            UsageError: If there is no such environment.
+        """
+        if self.tables is not None:
+            return self.tables.environments[name]
+        assert self.store is not None  # noqa: S101  # one of the two is always there
+        return self.store.dataset(name)
+
+    def pool(self, target: str, *, campaign: Path | None, seed: int) -> Pool:
+        """Return the target configurations to choose from: those looked up, or those of a rig to be measured.
+
+        Raises:
+            UsageError: If the campaign has no such environment, or there is no store to measure into.
+        """
+        if campaign is None:
+            return _LookedUp(self.dataset(target))
+        if self.store is None:
+            raise UsageError(f"{self.where} holds tables, which cannot be measured into; give a store with --data")
+        rig, spec = rig_of_campaign(campaign, target)
+        return _MeasuredNow(candidates(rig.space, seed), rig, spec, self.store)
+
+
+@contextmanager
+def measured_environments(data: str, *, create: bool = False) -> Iterator[Measured]:
+    """Open a folder of tables or a store.
+
+    Args:
+        data: A folder with a datacard, a database file, or a database URL.
+        create: Make the store if it does not exist.
+    """
+    if Path(data).is_dir():
+        yield Measured(data, read_tables(data), None)
+        return
+    with Store.open(data, create=create, read_only=not create) as store:
+        yield Measured(data, None, store)
+
+
+def rig_of_campaign(path: Path, environment: str) -> "tuple[Rig, Campaign]":
+    """Return the rig of one environment of a campaign, and the campaign.
+
+    Raises:
+        UsageError: If the campaign has no such environment.
+    """
+    from perfport.measure.spec import Campaign, rig_of
+
+    campaign = Campaign.read(path)
+    for spec in campaign.environments:
+        if spec.name == environment:
+            return rig_of(spec, space=campaign.space), campaign
+    names = ", ".join(spec.name for spec in campaign.environments)
+    raise UsageError(f"{path}: no environment '{environment}'; the campaign has {names}")
+
+
+def candidates(space: Space, seed: int) -> pd.DataFrame:
+    """Return every valid configuration of a space, or enough of them drawn at random."""
+    size = space.size()
+    if size is not None and size <= MAX_POOL:
+        return pd.concat(list(space.enumerate()), ignore_index=True)
+    return space.sample(MAX_POOL, rng_for(seed, "candidates"))
+
+
+def parse_pairs(given: Sequence[str], flag: str) -> dict[str, str]:
+    """Return NAME=VALUE texts as a dict.
+
+    Raises:
+        UsageError: If one has no equals sign or no name.
+    """
+    pairs = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise UsageError(f"{flag} '{text}': expected NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+def parse_settings(given: Sequence[str], space: Space) -> dict[str, Level]:
+    """Return OPTION=LEVEL texts as levels of a space; the levels are checked later, with the whole configuration.
+
+    Raises:
+        SpaceError: If the space has no such option.
+        UsageError: If a text is no OPTION=LEVEL.
+    """
+    return {name: _level(space, name, text) for name, text in parse_pairs(given, "--set").items()}
+
+
+def _level(space: Space, name: str, text: str) -> Level:
+    levels = space.option(name).levels or ()
+    for level in levels:
+        if str(level) == text:
+            return level
+    # YAML knows numbers and booleans as people write them ("2", "1e9", "true", "off").
+    value = yaml.safe_load(text)
+    return value if isinstance(value, bool | int | float | str) else text

@@ -1,0 +1,293 @@
+"""`transfer`, `predict`, `recommend` and `report`: models made, used and shown."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.cli.environments import (
+    candidates,
+    measured_environments,
+    parse_pairs,
+    parse_settings,
+    rig_of_campaign,
+)
+from perfport.errors import TableError, UsageError
+
+if TYPE_CHECKING:
+    from perfport.data.dataset import Dataset
+    from perfport.model.metrics import Errors
+    from perfport.report.content import Choice
+    from perfport.space.space import Space
+    from perfport.transfer.recipe import Recipe
+    from perfport.transfer.transferred import TransferredModel
+
+__all__ = ["predict", "recommend", "report", "transfer"]
+
+DataOption = Annotated[str, typer.Option("--data", help="A folder of tables, or a store (file or URL).")]
+ModelArgument = Annotated[Path, typer.Argument(help="A model that perfport transfer wrote.", show_default=False)]
+CoverageOption = Annotated[float, typer.Option(min=0.01, max=0.999, help="Probability the intervals aim at.")]
+SeedOption = Annotated[int, typer.Option(help="Decides every choice.")]
+StoreOption = Annotated[str, typer.Option("--store", help="Where what is measured is kept.")]
+
+SHOWN_ROWS = 20
+
+
+def transfer(
+    *,
+    data: DataOption = "perfport.db",
+    source: Annotated[
+        list[str] | None, typer.Option("--source", "-s", help="Environment to learn from; may be repeated.")
+    ] = None,
+    target: Annotated[str, typer.Option("--target", "-t", help="Environment to predict.", show_default=False)],
+    property: Annotated[str, typer.Option("--property", "-p", help="What to predict.")] = "inference_time_s",
+    budget: Annotated[int, typer.Option("--budget", "-n", min=1, help="Target rows the model may see.")] = 10,
+    strategy: Annotated[str, typer.Option(help="How to transfer: auto, influence, target_only, ...")] = "auto",
+    rename: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=TARGET: an option the target calls otherwise; may be repeated.")
+    ] = None,
+    measure: Annotated[
+        Path | None,
+        typer.Option(help="Campaign that says how the target is measured; without it rows are looked up."),
+    ] = None,
+    seed: SeedOption = 0,
+    model: Annotated[Path, typer.Option("--model", "-m", help="Where the model goes.")] = Path("model.perfport"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Choose the target rows worth measuring, measure or look them up, and build the model.
+
+    Where more of the target has been measured than the budget, the model is checked on the rest,
+    which it never sees.
+    """
+    from perfport.transfer.api import propose
+    from perfport.transfer.api import transfer as build
+    from perfport.transfer.files import save_model
+
+    renamed = parse_pairs(rename or [], "--rename") or None
+    with measured_environments(data, create=measure is not None) as measured:
+        sources = [measured.dataset(name) for name in source or []]
+        pool = measured.pool(target, campaign=measure, seed=seed)
+        with err.status("choosing the rows to measure"):
+            rows = propose(
+                sources=sources,
+                candidates=pool.configurations,
+                property=property,
+                budget=budget,
+                seed=seed,
+                rename=renamed,
+            )
+        chosen = pool.take(rows)
+        with err.status("fitting"):
+            built = build(
+                sources=sources, target=chosen, property=property, strategy=strategy, seed=seed, rename=renamed
+            )
+            checked = _errors_on(built, pool.others(rows))
+    save_model(built, model)
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "property": built.property,
+                "rows": chosen.configurations.assign(**{property: chosen.responses[property]}),
+                "verdict": built.verdict,
+                "gain": built.verdict.gain,
+                "errors_on_unseen_rows": checked,
+            }
+        )
+        return
+    from perfport.report.terminal import show_rows, show_verdict
+
+    out.print(f"{property} of {target}, from {len(sources)} sources and {len(chosen)} target rows:", markup=False)
+    out.print(show_rows(chosen.configurations, {property: chosen.responses[property]}, built.property))
+    out.print(show_verdict(built.verdict))
+    if checked is not None:
+        out.print(
+            f"On {checked.n} rows it has not seen: mean error {checked.mape_pct:.3g} %, median "
+            f"{checked.median_ape_pct:.3g} %, rank correlation {checked.spearman:.3f}.",
+            markup=False,
+        )
+    out.print(f"model: {model}", markup=False)
+
+
+def predict(
+    model: ModelArgument,
+    *,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="OPTION=LEVEL; options not given are at their default.")
+    ] = None,
+    configurations: Annotated[
+        Path | None, typer.Option("--configurations", "-c", help="CSV file, one configuration a row.")
+    ] = None,
+    coverage: CoverageOption = 0.9,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file for all predictions.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Predict configurations, with intervals."""
+    if configurations is not None and setting:
+        raise UsageError("--set and --configurations were both given; use one of them")
+    loaded, recipe = _loaded(model)
+    space = recipe.target.space
+    if configurations is not None:
+        frame = _read_configurations(configurations, space)
+    else:
+        wanted = space.default_configuration() | parse_settings(setting or [], space)
+        space.validate(wanted)
+        frame = space.frame([wanted])
+    name = loaded.property.name
+    lower, upper = loaded.predict_interval(frame, coverage=coverage)
+    found = {name: loaded.predict(frame), f"{name}_lower": lower, f"{name}_upper": upper}
+    if output is not None:
+        frame.assign(**found).to_csv(output, index=False)
+    if as_json:
+        print_json({"property": loaded.property, "coverage": coverage, "predictions": frame.assign(**found)})
+        return
+    from perfport.report.terminal import show_rows
+
+    out.print(
+        show_rows(frame.head(SHOWN_ROWS), {key: column[:SHOWN_ROWS] for key, column in found.items()}, loaded.property)
+    )
+    if len(frame) > SHOWN_ROWS:
+        out.print(f"... and {len(frame) - SHOWN_ROWS} more rows; --output writes them all", markup=False)
+
+
+def recommend(
+    model: ModelArgument,
+    *,
+    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many configurations.")] = 5,
+    measure: Annotated[
+        Path | None,
+        typer.Option(help="Campaign that says how the target is measured: verify the best beside the default."),
+    ] = None,
+    store: StoreOption = "perfport.db",
+    seed: SeedOption = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Name the best configurations, and verify the first one if told how to measure."""
+    from perfport.advise.recommend import recommend as rank
+
+    loaded, recipe = _loaded(model)
+    space = recipe.target.space
+    best = rank(loaded, candidates=space, n=n)
+    choice = _verified(loaded, recipe, measure, store, seed) if measure is not None else None
+    if as_json:
+        print_json({"property": loaded.property, "recommendations": best, "verified": choice})
+        return
+    from perfport.report.terminal import show_recommendation, show_rows
+
+    name = loaded.property.name
+    found = {
+        name: np.array([item.predicted for item in best]),
+        f"{name}_lower": np.array([np.nan if item.lower is None else item.lower for item in best]),
+        f"{name}_upper": np.array([np.nan if item.upper is None else item.upper for item in best]),
+    }
+    out.print(show_rows(space.frame([item.configuration for item in best]), found, loaded.property))
+    if choice is not None:
+        from perfport.report.assembly import report_of
+
+        out.print(show_recommendation(report_of(loaded, recipe, choice=choice)))
+
+
+def report(
+    model: ModelArgument,
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Tables or store with further rows of the target, to check the model on."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the page goes.")] = Path("report.html"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a self-contained HTML page about a model."""
+    from perfport.report.assembly import report_of
+    from perfport.report.page import write_report
+
+    loaded, recipe = _loaded(model)
+    test = None
+    if data is not None:
+        with measured_environments(data) as measured:
+            test = _unseen(measured.dataset(recipe.target.environment.name), recipe)
+    with err.status("writing the report"):
+        path = write_report(report_of(loaded, recipe, test=test), output)
+    if as_json:
+        print_json({"report": path})
+    else:
+        out.print(f"report: {path.resolve()}", markup=False, soft_wrap=True)
+
+
+def _loaded(path: Path) -> "tuple[TransferredModel, Recipe]":
+    from perfport.transfer.files import load_model
+
+    with err.status("loading the model"):
+        model = load_model(path)
+    assert model.recipe is not None  # noqa: S101  # a loaded model always knows what it was made from
+    return model, model.recipe
+
+
+def _errors_on(model: "TransferredModel", others: "Dataset | None") -> "Errors | None":
+    from perfport.model.metrics import errors
+
+    name = model.property.name
+    usable = None if others is None else others.with_rows_ok(name)
+    if usable is None or len(usable) == 0:
+        return None
+    minimise = model.property.direction != "maximise"
+    return errors(usable.responses[name], model.predict(usable.configurations), minimise=minimise)
+
+
+def _unseen(dataset: "Dataset", recipe: "Recipe") -> "Dataset | None":
+    """Return the usable rows of a dataset whose configuration the model has not seen."""
+    from perfport.data.measurement import configuration_key
+    from perfport.measure.rig import configurations_of
+
+    usable = dataset.with_rows_ok(recipe.property)
+    keys = [configuration_key(found) for found in configurations_of(dataset.space, usable.configurations)]
+    seen = {configuration_key(found) for found in configurations_of(dataset.space, recipe.target.configurations)}
+    rest = [row for row, key in enumerate(keys) if key not in seen]
+    return usable.take(rest) if rest else None
+
+
+def _read_configurations(path: Path, space: "Space") -> pd.DataFrame:
+    """Return the configurations of a CSV file with the levels of `space`.
+
+    Raises:
+        TableError: If the file is no table, lacks an option, or has a configuration that is not valid.
+    """
+    try:
+        # Texts such as "none" and "NA" are levels, not missing cells.
+        raw = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (ValueError, OSError) as error:
+        raise TableError(f"{path}: cannot be read as a CSV file: {error}", path=path) from error
+    missing = [name for name in space.names if name not in raw.columns]
+    if missing:
+        raise TableError(f"{path}: no column '{missing[0]}'; the options are {', '.join(space.names)}", path=path)
+    if raw.empty:
+        raise TableError(f"{path}: there is no row; give one configuration a row", path=path)
+    frame = space.typed(raw[list(space.names)])
+    wrong = np.flatnonzero(~space.is_valid(frame))
+    if len(wrong):
+        row = int(wrong[0])
+        cells = {str(name): None if pd.isna(cell) else cell for name, cell in frame.iloc[row].items()}
+        raise TableError(f"{path}, row {row + 2}: {'; '.join(space.violations(cells))}", path=path, row=row + 2)
+    return frame
+
+
+def _verified(model: "TransferredModel", recipe: "Recipe", campaign: Path, store: str, seed: int) -> "Choice":
+    from perfport.data.store import Store
+    from perfport.report.progress import MeasuringProgress
+    from perfport.verify import verified_choice
+
+    rig, spec = rig_of_campaign(campaign, recipe.target.environment.name)
+    with Store.open(store) as opened, MeasuringProgress(err, "verifying") as shown:
+        return verified_choice(
+            model,
+            rig,
+            candidates(rig.space, seed),
+            opened,
+            protocol=spec.protocol,
+            campaign=spec.name,
+            seed=seed,
+            progress=shown,
+        )
