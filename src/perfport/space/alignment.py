@@ -29,7 +29,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perfport.errors import InvalidConfigurationError, SpaceError
-from perfport.space.columns import INACTIVE, NOT_A_LEVEL, column_of_levels, positions_of
+from perfport.space.columns import INACTIVE, column_of_levels, not_levels, positions_of
 from perfport.space.messages import listing, near
 from perfport.space.options import Level, Option
 from perfport.space.space import Space
@@ -216,9 +216,9 @@ def _factor(source: Option, target: Option) -> float:
 
 def _rewritten(source: Option, target: Option, match: Match, column: "pd.Series[Any]") -> "pd.Series[Any]":
     cells = positions_of(source, column)
-    wrong = np.isinf(cells) if source.levels is None else cells == NOT_A_LEVEL
-    if wrong.any():
-        level = column.iloc[int(np.flatnonzero(wrong)[0])]
+    wrong = np.flatnonzero(not_levels(cells))
+    if len(wrong):
+        level = column.iloc[int(wrong[0])]
         raise InvalidConfigurationError(
             f"option '{source.name}': {level!r} is not a level of the source; {source.allowed}", option=source
         )

@@ -15,7 +15,7 @@ mixed     object             object with None
 ========  =================  ==================================
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,16 @@ __all__ = [
     "active_rows",
     "column_of",
     "column_of_levels",
+    "default_cell",
     "inactive_column",
+    "joined",
+    "levels_of_row",
     "n_rows",
+    "not_levels",
     "operand_of_cells",
     "positions_of",
     "take_rows",
+    "typed_column",
 ]
 
 Cells = NDArray[np.int32] | NDArray[np.float64]
@@ -57,9 +62,19 @@ def take_rows(block: Mapping[str, Cells], rows: NDArray[Any] | slice) -> Block:
     return {name: cells[rows] for name, cells in block.items()}
 
 
+def joined(blocks: Sequence[Mapping[str, Cells]]) -> Block:
+    """Return the rows of all blocks, of which there is at least one, as one block."""
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
 def active_rows(cells: Cells) -> NDArray[np.bool_]:
     """Return where an option is active, shape (n,)."""
     return np.asarray(cells >= 0) if cells.dtype == np.int32 else ~np.isnan(cells)
+
+
+def not_levels(cells: Cells) -> NDArray[np.bool_]:
+    """Return where a column held what is no level of its option, shape (n,)."""
+    return np.asarray(cells == NOT_A_LEVEL) if cells.dtype == np.int32 else np.isinf(cells)
 
 
 def inactive_column(option: Option, n: int) -> Cells:
@@ -102,15 +117,33 @@ def column_of(option: Option, cells: Cells) -> "pd.Series[Any]":
     return pd.Series(_table(option)[cells])
 
 
+def typed_column(option: Option, column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column in the dtype of the table above, rows from 0; what is no level of the option is kept."""
+    cells = positions_of(option, column)
+    return column.reset_index(drop=True).infer_objects() if not_levels(cells).any() else column_of(option, cells)
+
+
 def column_of_levels(option: Option, levels: list[Level | None]) -> "pd.Series[Any]":
-    """Return the column of a frame for given levels; what is no level of the option is kept as it is."""
-    raw = pd.Series(levels, dtype=object)
-    cells = positions_of(option, raw)
-    if cells.dtype == np.int32 and (cells == NOT_A_LEVEL).any():
-        return raw.infer_objects()
-    if cells.dtype == np.float64 and np.isinf(cells).any():
-        return raw.infer_objects()
-    return column_of(option, cells)
+    """Return the column of a frame for given levels; what is no level of the option is kept."""
+    return typed_column(option, pd.Series(levels, dtype=object))
+
+
+def default_cell(option: Option) -> Cells:
+    """Return the cell of the option's default level, shape (1,)."""
+    if option.levels is None:
+        return np.array([option.default_level], dtype=np.float64)
+    return np.array([option.code(option.default_level)], dtype=np.int32)
+
+
+def levels_of_row(options: Iterable[Option], block: Mapping[str, Cells], row: int) -> dict[str, Level | None]:
+    """Return one row as a configuration of plain Python levels, None where inactive."""
+    return {option.name: _level_of(option, block[option.name][row]) for option in options}
+
+
+def _level_of(option: Option, cell: np.int32 | np.float64) -> Level | None:
+    if option.levels is None:
+        return None if np.isnan(cell) else float(cell)
+    return None if cell < 0 else option.levels[int(cell)]
 
 
 def operand_of_cells(option: Option, cells: Cells) -> Operand:

@@ -16,7 +16,6 @@ Example:
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
-from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -26,21 +25,26 @@ import pandas as pd
 
 from perfport.errors import InvalidConfigurationError, SpaceError
 from perfport.space.columns import (
-    NOT_A_LEVEL,
     Block,
-    Cells,
     active_rows,
     column_of,
     column_of_levels,
+    joined,
+    levels_of_row,
     n_rows,
+    not_levels,
     positions_of,
     take_rows,
+    typed_column,
 )
-from perfport.space.constraints import BoolArray, Expression
+from perfport.space.constraints import BoolArray
+from perfport.space.defaults import default_block
 from perfport.space.messages import listing, near
+from perfport.space.neighbours import steps_from
 from perfport.space.options import Level, Option
+from perfport.space.rules import Rules, parse_rules
 from perfport.space.schema import Condition, SpaceDocument, parse_yaml, read_document, write_document
-from perfport.space.valid import Component, Rules, default_cell, place_on_scale, uniform_on_scale
+from perfport.space.valid import ValidSet
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -48,8 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["Configuration", "Space"]
 
 Configuration = Mapping[str, Level | None]
-
-_RANGE_STEPS = (-0.1, 0.1)  # neighbours of a level in a float range, as shares of the range on its scale
 
 
 class Space:
@@ -86,8 +88,9 @@ class Space:
 
     def _set_up(self, document: SpaceDocument) -> None:
         self._document = document
-        self._rules = _parsed(document)
-        self._default = _default_block(self._rules)
+        self._rules = parse_rules(document)
+        self._valid = ValidSet(self._rules)
+        self._default = default_block(self._valid)
 
     @classmethod
     def _from_document(cls, document: SpaceDocument, file: str = "") -> "Space":
@@ -234,7 +237,7 @@ class Space:
     @property
     def is_finite(self) -> bool:
         """Whether no option is a float range."""
-        return self._rules.whole.is_finite
+        return self._valid.is_finite
 
     def size(self) -> int | None:
         """Return the number of valid configurations; None if an option is a float range.
@@ -244,12 +247,12 @@ class Space:
         number of combinations times the valid share of 200 000 draws with a fixed seed (`size_is_exact`
         tells).
         """
-        return prod(component.size for component in self._rules.components) if self.is_finite else None
+        return self._valid.size if self.is_finite else None
 
     @property
     def size_is_exact(self) -> bool:
         """Whether `size` is counted; if not, it is estimated."""
-        return self.is_finite and all(component.is_exact for component in self._rules.components)
+        return self.is_finite and self._valid.is_exact
 
     def enumerate(self, chunk_rows: int = 65_536) -> Iterator[pd.DataFrame]:
         """Yield all valid configurations, lazily, in frames of `chunk_rows` (the last one smaller).
@@ -262,20 +265,7 @@ class Space:
         """
         if chunk_rows < 1:
             raise SpaceError(f"chunk_rows is {chunk_rows}; give 1 or more")
-        waiting: list[Block] = []
-        n_waiting = 0
-        for block in self._rules.whole.blocks(chunk_rows):
-            waiting.append(block)
-            n_waiting += n_rows(block)
-            if n_waiting < chunk_rows:
-                continue
-            joined = self._joined(waiting)
-            whole = n_waiting - n_waiting % chunk_rows
-            for start in range(0, whole, chunk_rows):
-                yield self._frame_of(take_rows(joined, slice(start, start + chunk_rows)))
-            waiting, n_waiting = [take_rows(joined, slice(whole, None))], n_waiting - whole
-        if n_waiting:
-            yield self._frame_of(self._joined(waiting))
+        return map(self._frame_of, self._valid.blocks(chunk_rows))
 
     def sample(self, n: int, rng: np.random.Generator) -> pd.DataFrame:
         """Return configurations drawn uniformly from the valid ones.
@@ -292,19 +282,7 @@ class Space:
         """
         if n < 0:
             raise SpaceError(f"cannot sample {n} configurations; give 0 or more")
-        size = self.size()
-        if size is None:
-            return self._frame_of(self._draw(n, rng))
-        if 2 * n > size:
-            rows = self._joined(list(self._rules.whole.blocks(65_536)))
-            return self._frame_of(take_rows(rows, rng.permutation(n_rows(rows))[:n]))
-        # Independent draws without those that came before are draws without replacement; as at most half
-        # of the space is asked for, at most every second draw is lost.
-        drawn = self._draw(0, rng)
-        while n_rows(drawn) < n:
-            drawn = self._joined([drawn, self._draw(2 * (n - n_rows(drawn)), rng)])
-            drawn = take_rows(drawn, ~pd.DataFrame(drawn).duplicated().to_numpy())
-        return self._frame_of(take_rows(drawn, slice(n)))
+        return self._frame_of(self._valid.sample(n, rng))
 
     def default_configuration(self) -> dict[str, Level | None]:
         """Return the valid configuration used when nothing is chosen.
@@ -312,7 +290,7 @@ class Space:
         Every option has its default level, inactive ones None. If rules forbid that, options without
         an explicit default move to the next levels that are allowed.
         """
-        return _configuration(self._frame_of(self._default), 0)
+        return levels_of_row(self.options, self._default, 0)
 
     def neighbours(self, configuration: Configuration) -> pd.DataFrame:
         """Return the valid configurations one step away.
@@ -326,12 +304,11 @@ class Space:
         """
         self.validate(configuration)
         start = self._block_of(self.frame([configuration]))
-        steps = [self._stepped(start, option) for option in self.options]
-        candidates = self._rules.follow_conditions(self._joined([start, *steps]))
+        candidates = steps_from(start, self._rules)
         valid = self._is_valid_block(candidates)
-        valid[0] = False
-        found = take_rows(candidates, valid)
-        return self._frame_of(take_rows(found, ~pd.DataFrame(found).duplicated().to_numpy()))
+        # Different steps may end in the same place, or in none, when conditions empty what was changed.
+        together = pd.DataFrame(joined([start, candidates]))
+        return self._frame_of(take_rows(candidates, valid & ~together.duplicated().to_numpy()[1:]))
 
     def violations(self, configuration: Configuration) -> list[str]:
         """Return in words what makes a configuration invalid; empty if it is valid.
@@ -391,13 +368,33 @@ class Space:
         return self._frame_of_levels(rows)
 
     def typed(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return a frame with the columns in the order and the dtypes of the space.
+        """Return a frame with the columns in the order and the dtypes of the space, the index as it was.
+
+        As in `frame`, what is no level is kept.
 
         Raises:
             InvalidConfigurationError: If the columns are not the options.
         """
         self._check_columns(frame.columns)
-        return pd.DataFrame({option.name: _typed(option, frame[option.name]) for option in self.options})
+        columns = {option.name: typed_column(option, frame[option.name]) for option in self.options}
+        return pd.DataFrame(columns).set_index(frame.index)
+
+    def configurations(self, frame: pd.DataFrame) -> list[dict[str, Level | None]]:
+        """Return the rows of a frame as configurations of plain Python levels; the opposite of `frame`.
+
+        Raises:
+            InvalidConfigurationError: If the columns are not the options, or a cell is not a level.
+        """
+        self._check_columns(frame.columns)
+        block = self._block_of(frame)
+        for option in self.options:
+            wrong = np.flatnonzero(not_levels(block[option.name]))
+            if len(wrong):
+                level = frame[option.name].iloc[int(wrong[0])]
+                raise InvalidConfigurationError(
+                    f"row {wrong[0]}: option '{option.name}': {level!r} is not a level; {option.allowed}", option=option
+                )
+        return [levels_of_row(self.options, block, row) for row in range(len(frame))]
 
     def _frame_of_levels(self, rows: Sequence[Configuration]) -> pd.DataFrame:
         columns = {
@@ -421,8 +418,7 @@ class Space:
         valid = np.ones(n, dtype=np.bool_)
         for option in self.options:
             cells = block[option.name]
-            is_level = cells != NOT_A_LEVEL if cells.dtype == np.int32 else ~np.isinf(cells)
-            valid &= is_level & (active_rows(cells) == self._rules.is_active(option.name, block, n))
+            valid &= ~not_levels(cells) & (active_rows(cells) == self._rules.is_active(option.name, block, n))
         for rule in self._rules.constraints:
             valid &= self._rules.evaluate(rule, block, n, undecided=True)
         for rule in self._rules.forbidden:
@@ -441,29 +437,6 @@ class Space:
             found.append(f"option '{option.name}' is {level!r} but only active when '{when}'")
         return found
 
-    def _stepped(self, start: Block, option: Option) -> Block:
-        """Return the block of single changes of one option, before conditions and rules."""
-        cell = start[option.name][0]
-        if option.levels is None:
-            levels = [] if np.isnan(cell) else _range_steps(option, float(cell))
-            cells: Any = np.array(levels, dtype=np.float64)
-        else:
-            n_levels = len(option.levels)
-            is_ordered = option.type in ("ordinal", "integer", "float")
-            around = [cell - 1, cell + 1] if is_ordered else range(n_levels)
-            allowed = [place for place in around if 0 <= place < n_levels and place != cell and cell >= 0]
-            cells = np.array(allowed, dtype=np.int32)
-        return take_rows(start, np.zeros(len(cells), dtype=np.int64)) | {option.name: cells}
-
-    def _draw(self, n: int, rng: np.random.Generator) -> Block:
-        drawn: Block = {}
-        for component in self._rules.components:
-            drawn |= component.draw(n, rng)
-        return drawn
-
-    def _joined(self, blocks: Sequence[Block]) -> Block:
-        return {name: np.concatenate([block[name] for block in blocks]) for name in self.names}
-
     def _frame_of(self, block: Block) -> pd.DataFrame:
         return pd.DataFrame({option.name: column_of(option, block[option.name]) for option in self.options})
 
@@ -475,104 +448,3 @@ def _texts(field: str, expressions: Iterable[str]) -> tuple[str, ...]:
     if isinstance(expressions, str):
         raise SpaceError(f"{field} is the text '{expressions}'; give a list of expressions")
     return tuple(expressions)
-
-
-def _parsed(document: SpaceDocument) -> Rules:
-    options: dict[str, Option] = {}
-    for option in document.options:
-        if option.name in options:
-            raise SpaceError(f"option '{option.name}' is given twice; names are distinct", option=option)
-        if option.name in document.constants:
-            raise SpaceError(f"'{option.name}' is both an option and a constant; rename one", option=option)
-        options[option.name] = option
-    parser = _RuleParser(options, document.constants)
-    conditions: dict[str, tuple[Expression, ...]] = {}
-    for condition in document.conditions:
-        if condition.option not in options:
-            raise SpaceError(f"condition on unknown option '{condition.option}'{near(condition.option, options)}")
-        parsed = parser.parse(condition.when, f"condition of option '{condition.option}'")
-        conditions[condition.option] = (*conditions.get(condition.option, ()), parsed)
-    rules = Rules(
-        MappingProxyType(options),
-        MappingProxyType(conditions),
-        tuple(parser.parse(text, "forbidden") for text in document.forbidden),
-        tuple(parser.parse(text, "constraint") for text in document.constraints),
-    )
-    _ = rules.order  # raises if conditions form a cycle
-    return rules
-
-
-class _RuleParser:
-    """Parses the rules of one space and checks what they compare options with."""
-
-    def __init__(self, options: Mapping[str, Option], constants: Mapping[str, Level]) -> None:
-        self.options, self.constants = options, constants
-        self.kinds = {name: option.kind for name, option in options.items()}
-
-    def parse(self, text: str, what: str) -> Expression:
-        try:
-            rule = Expression.parse(text, self.kinds, self.constants)
-        except SpaceError as error:
-            raise SpaceError(f"{what}: {error}", **error.details) from None
-        for name, literal in rule.comparisons():
-            option = self.options[name]
-            # A number between the levels may be meant as a limit, a wrong word never is.
-            if (isinstance(literal, str) or not option.is_numeric) and not option.contains(literal):
-                known = [level for level in option.levels or () if isinstance(level, str)]
-                hint = near(literal, known) if isinstance(literal, str) else ""
-                raise SpaceError(f"{what}: '{text}': {literal!r} is not a level of '{name}'{hint}; {option.allowed}")
-        return rule
-
-
-def _default_block(rules: Rules) -> Block:
-    """Return the one-row block of the default, moved to the nearest valid levels where rules ask for it."""
-    default = rules.follow_conditions({name: default_cell(option) for name, option in rules.options.items()})
-    for component in rules.components:
-        if not component.allows({name: default[name] for name in component.names}):
-            default |= _nearest_default(component)
-    return default
-
-
-def _nearest_default(component: Component) -> Block:
-    """Return the first allowed row when implied defaults may move and explicit ones may not."""
-    choices = {option.name: _default_choice(option) for option in component.options}
-    found = component.first(choices)
-    if found is not None:
-        return found
-    names = ", ".join(component.names)
-    if not component.is_finite:
-        raise SpaceError(
-            f"the defaults of {names} are not a valid configuration; give other defaults", names=component.names
-        )
-    example = component.first({})
-    if example is None:
-        raise SpaceError(f"no valid configuration: the rules exclude every combination of {names}; loosen one")
-    levels = _configuration(pd.DataFrame({o.name: column_of(o, example[o.name]) for o in component.options}), 0)
-    raise SpaceError(f"the given defaults of {names} are not a valid configuration; valid is for instance {levels}")
-
-
-def _default_choice(option: Option) -> Cells:
-    cell = default_cell(option)
-    if option.levels is None or option.default is not None:
-        return cell
-    return np.array([cell[0], *(place for place in range(len(option.levels)) if place != cell[0])], dtype=np.int32)
-
-
-def _configuration(frame: pd.DataFrame, row: int) -> dict[str, Level | None]:
-    """Return a row as a configuration of plain Python levels."""
-    cells = {str(name): frame[name].iloc[row] for name in frame.columns}
-    return {
-        name: None if pd.isna(cell) else getattr(cell, "item", lambda cell=cell: cell)() for name, cell in cells.items()
-    }
-
-
-def _typed(option: Option, column: "pd.Series[Any]") -> "pd.Series[Any]":
-    cells = positions_of(option, column)
-    outside = cells == NOT_A_LEVEL if cells.dtype == np.int32 else np.isinf(cells)
-    return column.reset_index(drop=True) if outside.any() else column_of(option, cells)
-
-
-def _range_steps(option: Option, level: float) -> list[float]:
-    place = place_on_scale(option, np.array([level]))
-    steps = np.clip(place + np.array(_RANGE_STEPS), 0.0, 1.0)
-    return [float(moved) for moved in uniform_on_scale(option, steps) if moved != level]

@@ -1,39 +1,32 @@
 """The set of valid configurations: in order, counted, and drawn from uniformly.
 
 Options that no rule links are independent, so the set is a product of small sets, one for each
-*component* of linked options. A component is grown option by option, parents before children, and a
-rule cuts as soon as all its options are there. An inactive option has one cell, not one for each
-level, so configurations that differ only in inactive options are one configuration from the start.
+*component* of linked options. A component is grown option by option, parents before children; a rule
+drops a row as soon as it cannot hold any more (`space.bounds`). An inactive option has one cell, not
+one for each level, so configurations that differ only in inactive options are one from the start.
 
 Source: our choice. The rejection sampling of ConfigSpace draws all hyperparameters and then drops
 the inactive ones, which makes a configuration with inactive options as many times more probable as
 these have levels: that is not uniform over valid configurations.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from perfport.errors import SpaceError
 from perfport.space.bounds import certainty
-from perfport.space.columns import (
-    INACTIVE,
-    Block,
-    Cells,
-    active_rows,
-    inactive_column,
-    n_rows,
-    operand_of_cells,
-    take_rows,
-)
-from perfport.space.constraints import BoolArray, Expression
+from perfport.space.columns import INACTIVE, Block, Cells, inactive_column, joined, n_rows, operand_of_cells, take_rows
+from perfport.space.constraints import Expression
 from perfport.space.options import Option
+from perfport.space.rules import Rules
 
-__all__ = ["MAX_EXACT", "Component", "Rules", "default_cell", "place_on_scale", "uniform_on_scale"]
+__all__ = ["MAX_EXACT", "Component", "ValidSet", "place_on_scale", "uniform_on_scale"]
 
 MAX_EXACT = 10_000_000  # raw combinations that are counted one by one; beyond, the size is estimated
 _MAX_TABLE = 1_000_000  # rows of a component that are kept
@@ -41,92 +34,8 @@ _MAX_DRAWS = 5_000_000  # draws after which sampling gives up if fewer than
 _MIN_SHARE = 1e-5  # of them are valid
 _SEARCH_ROWS = 256  # rows grown at a time in a search for one
 _MAX_DEAD_ENDS = 20_000  # after which a search for one gives up; seconds
+_MAX_FRUITLESS = 100  # rounds of 1000 draws or more without a new configuration, where the size is not known
 _PILOT_DRAWS = 200_000  # draws behind an estimated size: a share of 1 % is known to 2 %
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Everything that makes a configuration valid beyond its levels.
-
-    Attributes:
-        options: Option name -> option, in the order of the space.
-        conditions: Option name -> expressions that must all hold for it to be active.
-        forbidden: Expressions of which none may hold.
-        constraints: Expressions that must all hold, unless undecided.
-    """
-
-    options: Mapping[str, Option]
-    conditions: Mapping[str, tuple[Expression, ...]] = field(default_factory=dict)
-    forbidden: tuple[Expression, ...] = ()
-    constraints: tuple[Expression, ...] = ()
-
-    @cached_property
-    def order(self) -> tuple[str, ...]:
-        """All option names, parents before children, otherwise as in the space, ranges as late as possible.
-
-        Raises:
-            SpaceError: If conditions form a cycle; the message shows it.
-        """
-        parents = {
-            name: {parent for condition in self.conditions.get(name, ()) for parent in condition.names}
-            for name in self.options
-        }
-        ordered: list[str] = []
-        waiting = list(self.options)
-        while waiting:
-            ready = [name for name in waiting if parents[name] <= set(ordered)]
-            if not ready:
-                raise SpaceError(
-                    f"conditions form a cycle: {_cycle(parents, waiting)}; an option cannot depend on itself"
-                )
-            chosen = next((name for name in ready if self.options[name].levels is not None), ready[0])
-            ordered.append(chosen)
-            waiting.remove(chosen)
-        return tuple(ordered)
-
-    @cached_property
-    def components(self) -> tuple["Component", ...]:
-        """The independent parts: options linked by no rule are in different ones."""
-        linked = {name: {name} for name in self.options}
-        rules = [*self.forbidden, *self.constraints]
-        links = [set(rule.names) for rule in rules]
-        links += [{child, *condition.names} for child, all_ in self.conditions.items() for condition in all_]
-        for link in links:
-            merged = set().union(*(linked[name] for name in link))
-            for name in merged:
-                linked[name] = merged
-        seen: dict[frozenset[str], None] = {frozenset(linked[name]): None for name in self.order}
-        return tuple(Component(self, tuple(name for name in self.order if name in part)) for part in seen)
-
-    @cached_property
-    def whole(self) -> "Component":
-        """All options as one component, for enumeration in order."""
-        return Component(self, self.order)
-
-    def is_active(self, name: str, block: Mapping[str, Cells], n: int) -> BoolArray:
-        """Return where an option is active, given the cells of its parents, shape (n,)."""
-        active = np.ones(n, dtype=np.bool_)
-        for condition in self.conditions.get(name, ()):
-            active &= self.evaluate(condition, block, n, undecided=False)
-        return active
-
-    def evaluate(self, rule: Expression, block: Mapping[str, Cells], n: int, *, undecided: bool) -> BoolArray:
-        """Evaluate an expression on a block, shape (n,)."""
-        operands = {name: operand_of_cells(self.options[name], block[name]) for name in rule.names}
-        return rule.evaluate(operands, n, undecided=undecided)
-
-    def follow_conditions(self, block: Block) -> Block:
-        """Empty the cells of inactive options, and give active ones without a level their default."""
-        n = n_rows(block)
-        followed = dict(block)
-        for name in self.order:
-            if name not in self.conditions:
-                continue
-            option, cells = self.options[name], followed[name]
-            active = self.is_active(name, followed, n)
-            filled = np.where(active_rows(cells), cells, default_cell(option))
-            followed[name] = np.where(active, filled, inactive_column(option, n))
-        return followed
 
 
 @dataclass(frozen=True)
@@ -304,7 +213,7 @@ class Component:
                     f"{n_accepted} valid configurations in {n_drawn:,} draws over {', '.join(self.names)}: the rules "
                     "allow too few to find them by chance; give the few levels they allow as values"
                 )
-        return {name: np.concatenate([block[name] for block in accepted])[:n] for name in self.names}
+        return take_rows(joined(accepted), slice(n))
 
     def _proposed(self, n: int, rng: np.random.Generator) -> Block:
         """Return what rejection leaves of n draws: prefixes from the table, the other options level by level.
@@ -328,11 +237,82 @@ class Component:
         return block
 
 
-def default_cell(option: Option) -> Cells:
-    """Return the cell of the option's default level, shape (1,)."""
-    if option.levels is None:
-        return np.array([option.default_level], dtype=np.float64)
-    return np.array([option.code(option.default_level)], dtype=np.int32)
+@dataclass(frozen=True)
+class ValidSet:
+    """All valid configurations of a space, as blocks.
+
+    Attributes:
+        rules: Options and rules.
+    """
+
+    rules: Rules
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """The independent parts: options linked by no rule are in different ones."""
+        linked = {name: {name} for name in self.rules.options}
+        links = [set(rule.names) for rule in (*self.rules.forbidden, *self.rules.constraints)]
+        links += [{child, *when.names} for child, conditions in self.rules.conditions.items() for when in conditions]
+        for link in links:
+            merged = set().union(*(linked[name] for name in link))
+            for name in merged:
+                linked[name] = merged
+        parts = dict.fromkeys(frozenset(linked[name]) for name in self.rules.order)
+        return tuple(Component(self.rules, tuple(name for name in self.rules.order if name in part)) for part in parts)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no option is a float range."""
+        return all(component.is_finite for component in self.components)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether `size` is counted, not estimated."""
+        return all(component.is_exact for component in self.components)
+
+    @property
+    def size(self) -> int:
+        """Number of configurations of a finite space, see `Space.size`."""
+        return prod(component.size for component in self.components)
+
+    def blocks(self, chunk_rows: int) -> Iterator[Block]:
+        """Yield all configurations in order, in blocks of `chunk_rows`, the last one smaller."""
+        waiting: list[Block] = []
+        n_waiting = 0
+        for block in Component(self.rules, self.rules.order).blocks(chunk_rows):
+            waiting.append(block)
+            n_waiting += n_rows(block)
+            if n_waiting >= chunk_rows:
+                together = joined(waiting)
+                n_whole = n_waiting - n_waiting % chunk_rows
+                for start in range(0, n_whole, chunk_rows):
+                    yield take_rows(together, slice(start, start + chunk_rows))
+                waiting, n_waiting = [take_rows(together, slice(n_whole, None))], n_waiting - n_whole
+        if n_waiting:
+            yield joined(waiting)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Block:
+        """Return a uniform sample, see `Space.sample`."""
+        if not self.is_finite:
+            return self._draw(n, rng)
+        if self.is_exact and 2 * n > self.size:
+            rows = joined(list(self.blocks(65_536)))
+            return take_rows(rows, rng.permutation(n_rows(rows))[:n])
+        # Independent draws without those that came before are draws without replacement. As at most half
+        # of the set is asked for, at most every second draw is lost.
+        drawn, n_fruitless = self._draw(0, rng), 0
+        while n_rows(drawn) < n and n_fruitless < _MAX_FRUITLESS:
+            n_before = n_rows(drawn)
+            drawn = joined([drawn, self._draw(max(2 * (n - n_before), 0 if self.is_exact else 1000), rng)])
+            drawn = take_rows(drawn, ~pd.DataFrame(drawn).duplicated().to_numpy())
+            n_fruitless = n_fruitless + 1 if n_rows(drawn) == n_before else 0
+        return take_rows(drawn, slice(n))
+
+    def _draw(self, n: int, rng: np.random.Generator) -> Block:
+        drawn: Block = {}
+        for component in self.components:
+            drawn |= component.draw(n, rng)
+        return drawn
 
 
 def uniform_on_scale(option: Option, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -357,12 +337,3 @@ def place_on_scale(option: Option, levels: NDArray[np.float64]) -> NDArray[np.fl
     else:
         fractions = (levels - lower) / (upper - lower)
     return np.asarray(fractions, dtype=np.float64)
-
-
-def _cycle(parents: Mapping[str, set[str]], waiting: Sequence[str]) -> str:
-    path = [waiting[0]]
-    while True:
-        following = next(name for name in waiting if name in parents[path[-1]])
-        if following in path:
-            return " <- ".join([*path[path.index(following) :], following])
-        path.append(following)
