@@ -184,7 +184,12 @@ class _Teller:
         story = self.story
         self.heading("The target: a handful of measurements, chosen by what the source shows")
         proposed = propose(
-            sources=[source], candidates=self.candidates, property=PROPERTY.name, budget=story.budget, seed=story.seed
+            sources=[source],
+            candidates=self.candidates,
+            property=PROPERTY.name,
+            budget=story.budget,
+            seed=story.seed,
+            rename=self.rename,
         )
         others = np.setdiff1d(np.arange(len(self.candidates)), proposed)
         n_test = min(story.n_test, len(others))

@@ -95,6 +95,7 @@ def propose(
     budget: int,
     seed: int = 0,
     measured: Dataset | None = None,
+    rename: Mapping[str, str] | None = None,
 ) -> NDArray[np.int64]:
     """Choose the candidate configurations that are worth measuring in the target environment.
 
@@ -109,6 +110,7 @@ def propose(
         seed: Tells apart candidates that are equally good.
         measured: Target rows that have been measured already, failed ones included: none of them is
             proposed again, and what the others tell is not asked twice.
+        rename: Option in the sources -> the same option of the candidates, where names differ.
 
     Returns:
         Distinct row numbers of `candidates`, most useful first, shape (budget,).
@@ -139,7 +141,7 @@ def propose(
     pool = candidates.iloc[open_rows]
     if told is not None:
         pool = pd.concat([pool, told.configurations[list(candidates.columns)]], ignore_index=True)
-    prior = _prior(sources, space, property, told, pool)
+    prior = _prior(sources, space, property, told, pool, rename)
     name = "without_sources" if isinstance(prior, OptionsOnly) else "around_source"
     K = prior_covariance(prior, load_priors()[name], pool)
     chosen = a_optimal(K, budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
@@ -169,11 +171,18 @@ def _told(measured: Dataset | None, property: str) -> Dataset | None:
     return measured.take(usable) if usable.any() else None
 
 
-def _prior(sources: Sequence[Dataset], space: Space, property: str, told: Dataset | None, pool: pd.DataFrame) -> Prior:
+def _prior(
+    sources: Sequence[Dataset],
+    space: Space,
+    property: str,
+    told: Dataset | None,
+    pool: pd.DataFrame,
+    rename: Mapping[str, str] | None,
+) -> Prior:
     if not sources:
         encoder = Encoder(space, fitted_on=pool)
         return OptionsOnly(encoder, encoder.transform(pool))
     wanted = property if told is None else told.properties[property]
-    prepared = prepare_sources(sources, space, property=wanted)
+    prepared = prepare_sources(sources, space, property=wanted, rename=rename)
     models = [cached_source(source.dataset, property=property) for source in prepared]
     return combined_source(models, told, property)
