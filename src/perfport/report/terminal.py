@@ -18,6 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from perfport.advise.rendering import level_text
 from perfport.data.measurement import FloatArray, Property
 from perfport.measure.doctor import DoctorReport
 from perfport.report.content import (
@@ -36,7 +37,6 @@ from perfport.report.wording import (
     format_estimate,
     format_fact,
     format_factor,
-    format_level,
     format_pct,
     format_share,
     gain_over_default,
@@ -186,14 +186,14 @@ def show_rows(configurations: pd.DataFrame, columns: Mapping[str, FloatArray], p
     """
     n_rows = len(configurations)
     varying = [name for name in configurations.columns if n_rows == 1 or configurations[name].nunique(dropna=False) > 1]
-    shared = [f"{name}={format_level(configurations[name].iloc[0])}" for name in configurations if name not in varying]
+    shared = [f"{name}={level_text(configurations[name].iloc[0])}" for name in configurations if name not in varying]
     table = _table("")
     table.add_column("Configuration", overflow="fold", ratio=1)
     for heading in columns:
         table.add_column(_plain(heading), justify="right", overflow="fold")
     for row in range(n_rows):
         # One cell of text: a column an option would not fit a terminal.
-        levels = [f"{name}={format_level(configurations[name].iloc[row])}" for name in varying]
+        levels = [f"{name}={level_text(configurations[name].iloc[row])}" for name in varying]
         numbers = [format_quantity(float(found[row]), prop.unit) for found in columns.values()]
         table.add_row(_plain(" ".join(levels)), *map(_plain, numbers))
     return Group(table, Text(f"in all rows: {' '.join(shared)}", style="dim")) if shared else table

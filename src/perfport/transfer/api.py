@@ -141,7 +141,7 @@ def propose(
     pool = candidates.iloc[open_rows]
     if told is not None:
         pool = pd.concat([pool, told.configurations[list(candidates.columns)]], ignore_index=True)
-    prior = _prior(sources, space, property, told, pool, rename)
+    prior = _prior(sources, space, property=property, told=told, pool=pool, rename=rename)
     name = "without_sources" if isinstance(prior, OptionsOnly) else "around_source"
     K = prior_covariance(prior, load_priors()[name], pool)
     chosen = a_optimal(K, budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
@@ -174,6 +174,7 @@ def _told(measured: Dataset | None, property: str) -> Dataset | None:
 def _prior(
     sources: Sequence[Dataset],
     space: Space,
+    *,
     property: str,
     told: Dataset | None,
     pool: pd.DataFrame,
