@@ -68,8 +68,8 @@ def joined(blocks: Sequence[Mapping[str, Cells]]) -> Block:
 
 
 def active_rows(cells: Cells) -> NDArray[np.bool_]:
-    """Return where an option is active, shape (n,)."""
-    return np.asarray(cells >= 0) if cells.dtype == np.int32 else ~np.isnan(cells)
+    """Return where an option has one of its levels, shape (n,)."""
+    return np.asarray(cells >= 0) if cells.dtype == np.int32 else np.isfinite(cells)
 
 
 def not_levels(cells: Cells) -> NDArray[np.bool_]:
@@ -147,12 +147,13 @@ def _level_of(option: Option, cell: np.int32 | np.float64) -> Level | None:
 
 
 def operand_of_cells(option: Option, cells: Cells) -> Operand:
-    """Return what an expression sees of the cells."""
+    """Return what an expression sees of the cells; what is no level decides nothing."""
     if option.levels is None:
         return Operand(cells, active_rows(cells))
+    places = np.maximum(cells, 0).astype(np.int32)
     if option.kind in ("boolean", "number"):
-        return Operand(np.array(option.levels, dtype=np.float64)[cells], active_rows(cells))
-    return Operand(_table(option)[cells], active_rows(cells))
+        return Operand(np.array(option.levels, dtype=np.float64)[places], active_rows(cells))
+    return Operand(_table(option)[places], active_rows(cells))
 
 
 def _table(option: Option, *inactive: object) -> NDArray[Any]:

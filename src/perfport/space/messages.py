@@ -1,14 +1,24 @@
 """What the errors of this room share: one line, with the nearest known name where one is unknown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-__all__ = ["listing", "near", "one_line"]
+from perfport.errors import SpaceError
 
-_SHOWN = 12
+__all__ = ["first_finding", "listing", "near", "one_line"]
+
+_SHOWN = 12  # items of a list
+_SHOWN_CHARACTERS = 60  # of a value
+_WANTED = {  # in the words of the document, not of Python
+    "tuple_type": "input should be a list",
+    "mapping_type": "input should be a mapping",
+    "dict_type": "input should be a mapping",
+    "model_type": "input should be a mapping",
+    "string_type": "input should be a text",
+}
 _BRANCHES = ("bool", "int", "float", "str")  # how pydantic names the parts of a union of types
 
 
@@ -26,46 +36,65 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def one_line(error: ValidationError, known_fields: Iterable[str] = (), places: Sequence[str] = ()) -> str:
+def first_finding(error: ValidationError) -> ErrorDetails:
+    """Return the finding of a pydantic error that `one_line` tells."""
+    return _findings(error)[0]
+
+
+def one_line(
+    error: ValidationError, known_fields: Iterable[str] = (), places: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """Return the first finding of a pydantic error as one line, and how many more there are.
 
     Args:
         error: What pydantic raised.
         known_fields: Names that may stand where an unknown one stood, for the hint.
-        places: What to say instead of a bare index for each entry of a list, by index.
+        places: Name of a list -> what to call its entries, where an index alone says little.
     """
-    findings = error.errors(include_url=False)
-    # A value that fits no branch of a union is one finding, not one for each branch.
-    findings = list({_where(finding["loc"], ()): finding for finding in reversed(findings)}.values())[::-1]
-    text = _finding(findings[0], list(known_fields), places)
+    findings = _findings(error)
+    text = _told(findings[0], list(known_fields), places or {})
     return text if len(findings) == 1 else f"{text} (and {len(findings) - 1} more)"
 
 
-def _finding(finding: ErrorDetails, known_fields: list[str], places: Sequence[str]) -> str:
-    cause = finding.get("ctx", {}).get("error")
+def _findings(error: ValidationError) -> list[ErrorDetails]:
+    # A value that fits no branch of a union is one finding, not one for each branch.
+    by_place = {_where(finding["loc"], {}): finding for finding in reversed(error.errors(include_url=False))}
+    # A misspelt field explains the missing one, so it comes first.
+    return sorted(reversed(by_place.values()), key=lambda finding: finding["type"] != "extra_forbidden")
+
+
+def _told(finding: ErrorDetails, known_fields: list[str], places: Mapping[str, Sequence[str]]) -> str:
     where = _where(finding["loc"], places)
-    if isinstance(cause, Exception):
-        return f"{where}: {cause}" if where and not places else str(cause)
+    cause = finding.get("ctx", {}).get("error")
+    if isinstance(cause, SpaceError):  # of an inner document, it names its place itself
+        return cause.message
     if finding["type"] == "extra_forbidden":
-        field = str(finding["loc"][-1])
-        inside = _where(finding["loc"][:-1], places)
-        prefix = f"{inside}: " if inside else ""
-        return f"{prefix}unknown field '{field}'{near(field, known_fields)} (allowed: {', '.join(known_fields)})"
-    message = finding["msg"][:1].lower() + finding["msg"][1:]
-    if finding["type"] == "missing":
-        return f"{where}: {message}"
-    if finding["loc"] and finding["loc"][-1] in _BRANCHES:
-        message = "input should be a number, a text or a boolean"
-    given = repr(finding["input"])
-    return f"{where}: {message} (given {given[:60]})" if where else f"{message} (given {given[:60]})"
+        field, inside = str(finding["loc"][-1]), _where(finding["loc"][:-1], places)
+        hint = f"{near(field, known_fields)} (allowed: {', '.join(known_fields)})"
+        return f"{inside + ': ' if inside else ''}unknown field '{field}'{hint}"
+    if isinstance(cause, Exception):
+        message = str(cause)
+    elif finding["type"] == "missing":
+        message = "required, but not given"
+    elif finding["loc"] and finding["loc"][-1] in _BRANCHES:
+        message = f"input should be a number, a text or a boolean, not {_shortened(finding['input'])}"
+    else:
+        wanted = _WANTED.get(finding["type"], f"{finding['msg'][:1].lower()}{finding['msg'][1:]}")
+        message = f"{wanted}, not {_shortened(finding['input'])}"
+    return f"{where}: {message}" if where else message
 
 
-def _where(location: tuple[int | str, ...], places: Sequence[str]) -> str:
+def _shortened(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def _where(location: tuple[int | str, ...], places: Mapping[str, Sequence[str]]) -> str:
     parts: list[str] = []
     for part in location:
-        if isinstance(part, int):
-            known = places[part] if len(parts) == 1 and part < len(places) else ""
-            parts[-1:] = [known or f"{parts[-1] if parts else ''}[{part}]"]
-        elif part not in _BRANCHES:
-            parts.append(part)
+        if isinstance(part, str):
+            parts += [part] if part not in _BRANCHES else []
+            continue
+        names = places.get(parts[0], ()) if len(parts) == 1 else ()
+        parts[-1:] = [names[part] if part < len(names) and names[part] else f"{parts[-1] if parts else ''}[{part}]"]
     return ".".join(parts)

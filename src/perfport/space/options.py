@@ -107,7 +107,7 @@ class Option(BaseModel):
         if values is None or "type" not in info.data:
             return values
         if not values:
-            raise ValueError("values is empty; give at least one level")
+            raise ValueError("empty; give at least one level")
         levels = _uniform(info.data["type"], values)
         return tuple(sorted(levels)) if info.data["type"] in ("integer", "float") else levels
 
@@ -214,7 +214,7 @@ class Option(BaseModel):
         """What may be given, in words, for messages."""
         if self.levels is None or self.lower is not None:
             return f"allowed are {self.lower} ... {self.upper}{' ' if self.unit else ''}{self.unit}"
-        return f"its levels are {listing(self.levels)}"
+        return f"its levels are {listing(self.levels)}{' ' if self.unit else ''}{self.unit}"
 
     def contains(self, level: object) -> bool:
         """Return whether `level` is one of the levels, or lies within a float range.

@@ -22,7 +22,7 @@ from perfport.space.columns import (
     operand_of_cells,
 )
 from perfport.space.constraints import BoolArray, Expression
-from perfport.space.messages import near
+from perfport.space.messages import listing, near
 from perfport.space.options import Level, Option
 from perfport.space.schema import SpaceDocument
 
@@ -113,7 +113,8 @@ def parse_rules(document: SpaceDocument) -> Rules:
     conditions: dict[str, tuple[Expression, ...]] = {}
     for condition in document.conditions:
         if condition.option not in options:
-            raise SpaceError(f"condition on unknown option '{condition.option}'{near(condition.option, options)}")
+            hint = f"{near(condition.option, options)} (options: {listing(options)})"
+            raise SpaceError(f"condition on unknown option '{condition.option}'{hint}")
         parsed = parser.parse(condition.when, f"condition of option '{condition.option}'")
         conditions[condition.option] = (*conditions.get(condition.option, ()), parsed)
     rules = Rules(
@@ -144,7 +145,7 @@ class _RuleParser:
             if (isinstance(literal, str) or not option.is_numeric) and not option.contains(literal):
                 known = [level for level in option.levels or () if isinstance(level, str)]
                 hint = near(literal, known) if isinstance(literal, str) else ""
-                raise SpaceError(f"{what}: '{text}': {literal!r} is not a level of '{name}'{hint}; {option.allowed}")
+                raise SpaceError(f"{what}: '{text}': {literal!r} is not a level of '{name}'; {option.allowed}{hint}")
         return rule
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from perfport.errors import SpaceError
-from perfport.space.messages import one_line
+from perfport.space.messages import first_finding, one_line
 from perfport.space.options import Level, Option
 
 __all__ = ["SCHEMA_VERSION", "Condition", "SpaceDocument", "parse_yaml", "read_document", "write_document"]
@@ -35,8 +35,14 @@ class Condition(BaseModel):
 
 def _known_version(version: object) -> object:
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise ValueError(f"version {version} is newer than {SCHEMA_VERSION}, the newest known here; update perfport")
+        raise ValueError(f"{version} is newer than {SCHEMA_VERSION}, the newest known here; update perfport")
     return version
+
+
+def _not_empty(options: tuple[Option, ...]) -> tuple[Option, ...]:
+    if not options:
+        raise ValueError("empty; give at least one option")
+    return options
 
 
 class SpaceDocument(BaseModel):
@@ -57,7 +63,7 @@ class SpaceDocument(BaseModel):
     version: Annotated[Literal[1], BeforeValidator(_known_version)] = 1
     name: str = ""
     constants: Mapping[str, Level] = Field(default_factory=dict)
-    options: tuple[Option, ...] = Field(min_length=1)
+    options: Annotated[tuple[Option, ...], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
     conditions: tuple[Condition, ...] = ()
     forbidden: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
@@ -79,7 +85,7 @@ def read_document(data: object, file: str = "") -> SpaceDocument:
     try:
         return SpaceDocument.model_validate(dict(data))
     except ValidationError as error:
-        text = one_line(error, _fields_at(error), _places(data))
+        text = one_line(error, _known_fields(first_finding(error)["loc"]), {"options": _option_places(data)})
         raise SpaceError(f"{prefix}{text}", file=file, data=data) from None
 
 
@@ -121,19 +127,15 @@ def _described(data: object) -> str:
     return "an empty document" if data is None else f"a {type(data).__name__}"
 
 
-def _places(data: Mapping[Any, Any]) -> list[str]:
+def _option_places(data: Mapping[Any, Any]) -> list[str]:
     """Name the entries of `options` for messages."""
     options = data.get("options")
     entries = options if isinstance(options, list | tuple) else []
     return [f"option {entry['name']!r}" if isinstance(entry, Mapping) and "name" in entry else "" for entry in entries]
 
 
-def _fields_at(error: ValidationError) -> list[str]:
-    location = error.errors(include_url=False)[0]["loc"]
-    if location and location[0] == "conditions" and len(location) > 1:
-        return list(Condition.model_fields)
-    return list(
-        Option.model_fields
-        if location and location[0] == "options" and len(location) > 1
-        else SpaceDocument.model_fields
-    )
+def _known_fields(location: tuple[int | str, ...]) -> list[str]:
+    """Return the fields that may stand at a place of the document."""
+    if len(location) == 1:
+        return list(SpaceDocument.model_fields)
+    return list(Condition.model_fields if location[0] == "conditions" else Option.model_fields)
