@@ -75,9 +75,10 @@ class PerformanceInfluenceModel:
     def predict(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the predicted response, shape (m,), in the unit of the property.
 
-        On the linear scale nothing keeps a prediction positive far from the measured rows. On the log
-        scale a reciprocal of a level far below those measured would be raised to a power; there the sum
-        may leave the range seen by as much as that range is wide, no further.
+        On the linear scale the formula holds everywhere, for a + b/clock is how a device behaves, and
+        nothing keeps a prediction positive far from the measured rows. On the log scale a reciprocal
+        would be raised to a power: there it stops growing below the least measured level, and the sum may
+        leave the range seen by half as much as that range is wide, no further.
 
         Raises:
             SpaceError: If the configurations lack an option the model uses.
@@ -155,7 +156,11 @@ def fit_influence_model(
     target = np.log(y) if scale == "log" else y
     # By name, so that the order of the options in the space decides nothing.
     options = sorted(dataset.space.options, key=lambda option: option.name)
-    main: list[BasisFunction] = [(f,) for o in options for f in main_factors(o, rows.configurations[o.name], forms)]
+    main: list[BasisFunction] = [
+        (factor,)
+        for option in options
+        for factor in main_factors(option, rows.configurations[option.name], forms, is_floored=scale == "log")
+    ]
     functions = main
     if max_order > 1:
         crossed, note = _crossed(main, rows.configurations, target)
@@ -174,6 +179,7 @@ def fit_influence_model(
     influences = np.abs(b) * X.std(axis=0)
     rank = np.argsort(-influences, kind="stable")
     low, high = float(target.min()), float(target.max())
+    reach = (high - low) / 2
     return PerformanceInfluenceModel(
         property=rows.properties[property],
         scale=scale,
@@ -181,7 +187,7 @@ def fit_influence_model(
         functions=tuple(functions[i] for i in rank),
         coefficients=b[rank],
         influences=influences[rank],
-        limits=(2 * low - high, 2 * high - low) if scale == "log" else (-np.inf, np.inf),
+        limits=(low - reach, high + reach) if scale == "log" else (-np.inf, np.inf),
         notes=tuple(notes),
     )
 

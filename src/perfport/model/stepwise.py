@@ -81,8 +81,9 @@ def select_columns(
         y: Response, shape (n,), finite.
         criterion: What a column must earn. With k columns, n rows, residual sum of squares RSS:
             "aic": n log(RSS/n) + 2k with the correction for few rows (Hurvich and Tsai 1989);
-            "bic": n log(RSS/n) + k log n; "ebic": bic + 2k log p, which also charges for having had p
-            columns to choose from (Chen and Chen 2008, in the form of Foygel and Drton 2010);
+            "bic": n log(RSS/n) + k log n; "ebic": the same plus 2k log p, which charges for
+            having had p columns to choose from (Chen and Chen 2008, in the form of Foygel and Drton 2010),
+            the first n being n - 2 - k/2 because few rows fit by chance (Bartlett 1938);
             "cv": the smallest number of columns whose squared error in five-fold cross-validation of the
             whole selection is within one standard error of the least (Breiman et al. 1984).
             With many more columns than rows "aic" and "bic" take far too many: they were made for
@@ -96,7 +97,8 @@ def select_columns(
     """
     _check(X, y, criterion, direction)
     limit = max(0, len(y) // 2 if max_columns is None else min(max_columns, len(y) - 1))
-    score = _Score(criterion, len(y), X.shape[1], len(y) * (_ROUNDING * float(np.abs(y).max())) ** 2)
+    floor = len(y) * (_ROUNDING * float(np.abs(y).max())) ** 2
+    score = _Score(criterion, len(y), X.shape[1], float(np.sum((y - y.mean()) ** 2)), floor)
     search = _Search(score, direction, heredity)
     if criterion == "cv":
         return search.cross_validated(X, y, limit)
@@ -245,23 +247,25 @@ class _Score:
     criterion: Criterion
     n: int
     p: int
-    floor: float
+    total: float  # sum of squares around the mean
+    floor: float  # no residual sum of squares below it is real
 
     def of_rss(self, rss: FloatArray, k: int) -> FloatArray:
-        n, parameters = self.n, k + 1
-        fit = n * np.log(np.maximum(rss, self.floor) / n) if self.floor > 0 else np.zeros_like(rss)
+        if self.total <= self.floor:
+            return np.full_like(rss, float(k))  # nothing to explain
+        n, fit = self.n, np.log(np.maximum(rss, self.floor) / self.total)
         if self.criterion == "cv":
             return np.asarray(fit)
+        if self.criterion == "bic":
+            return np.asarray(n * fit + k * np.log(n))
+        # Few rows: what remains of them must be positive.
+        rows = n - k - 3 if self.criterion == "aic" else n - 2 - k / 2
+        if k and rows <= 0:
+            return np.full_like(rss, np.inf)
         if self.criterion == "aic":
-            # The variance is estimated too, hence parameters + 1 in the correction.
-            spare = n - parameters - 2
-            return np.asarray(
-                fit + 2 * (parameters + 1) * (1 + (parameters + 2) / spare) if spare > 0 else np.full_like(rss, np.inf)
-            )
-        penalty = parameters * np.log(n)
-        if self.criterion == "ebic":
-            penalty += 2 * k * np.log(max(self.p, 1))
-        return np.asarray(fit + penalty)
+            # The variance is a parameter too: k + 2 with the intercept.
+            return np.asarray(n * fit + 2 * (k + 2) * (1 + (k + 3) / rows)) if rows > 0 else fit
+        return np.asarray(rows * fit + k * (np.log(n) + 2 * np.log(max(self.p, 1))))
 
     def current(self, state: _State) -> float:
         return float(self.of_rss(np.array([state.residual @ state.residual]), len(state.selected))[0])

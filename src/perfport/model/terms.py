@@ -38,11 +38,13 @@ class Factor:
             "reciprocal": one over it; "is": 1 where the option has the level `level`, else 0;
             "inactive": 1 where the option is inactive, else 0.
         level: For the form "is".
+        least: For the form "reciprocal": smaller levels count as this one.
     """
 
     option: str
     form: Form
     level: Level | None = None
+    least: float = 0.0
 
     def values(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the factor of every configuration, shape (n,), finite.
@@ -69,7 +71,9 @@ class Factor:
         if self.form == "level":
             return np.nan_to_num(x, nan=0.0)
         inside = np.where(x > 0, x, 1.0)
-        return np.where(x > 0, np.log(inside) if self.form == "log" else 1.0 / inside, 0.0)
+        if self.form == "log":
+            return np.where(x > 0, np.log(inside), 0.0)
+        return np.where(x > 0, 1.0 / np.maximum(inside, self.least), 0.0)
 
     @property
     def text(self) -> str:
@@ -111,7 +115,9 @@ def basis_text(function: BasisFunction) -> str:
     return f"{above}/{below[0]}" if len(below) == 1 else f"{above}/({' * '.join(below)})"
 
 
-def main_factors(option: Option, cells: pd.Series, forms: Sequence[Form] = FORMS) -> list[Factor]:
+def main_factors(
+    option: Option, cells: pd.Series, forms: Sequence[Form] = FORMS, *, is_floored: bool = False
+) -> list[Factor]:
     """Return the factors of one option that can be told apart in the measured rows.
 
     A numeric option with two levels gets one factor, for every form is the same line through two
@@ -123,6 +129,7 @@ def main_factors(option: Option, cells: pd.Series, forms: Sequence[Form] = FORMS
         option: The option.
         cells: Its levels in the measured rows, missing where inactive.
         forms: Which forms a numeric option may take.
+        is_floored: Whether a reciprocal stops growing below the least measured level.
     """
     active = cells.dropna()
     factors = [Factor(option.name, "inactive")] if 0 < len(active) < len(cells) else []
@@ -139,7 +146,8 @@ def main_factors(option: Option, cells: pd.Series, forms: Sequence[Form] = FORMS
     usable = [form for form in forms if form == "level" or is_curved]
     if not usable:
         usable = ["level"] if len(levels) == 2 or low <= 0 else [forms[0]]
-    return factors + [Factor(option.name, form) for form in usable]
+    least = float(low) if is_floored else 0.0
+    return factors + [Factor(option.name, form, least=least if form == "reciprocal" else 0.0) for form in usable]
 
 
 def products(factors: Sequence[Factor], order: int) -> list[BasisFunction]:

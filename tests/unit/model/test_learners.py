@@ -58,7 +58,7 @@ def test_every_learner_answers_from_the_first_row_on(name: str, n: int) -> None:
     assert predicted.shape == (60,)
     assert np.all(np.isfinite(predicted) & (predicted > 0))
     if n == 1:
-        assert predicted == pytest.approx(np.full(60, TIME[0]))
+        assert predicted == pytest.approx(np.full(60, TIME[0]), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,10 +132,10 @@ def test_log_response_recovers_a_power_law_exactly() -> None:
     assert fitted.predict(np.array([[5.0]])) == pytest.approx(np.exp(-9))
 
 
-def test_stepwise_regression_finds_a_product() -> None:
+def test_stepwise_regression_finds_a_product_and_a_square() -> None:
     X = np.random.default_rng(0).normal(size=(80, 12))
-    fitted = StepwiseRegression().fit(X, 2 + X[:, 3] - 0.5 * X[:, 1] * X[:, 7])
-    assert sorted(fitted.pairs_) == [(1, 7), (3, 3)]
+    fitted = StepwiseRegression().fit(X, 2 + X[:, 3] ** 2 - 0.5 * X[:, 1] * X[:, 7])
+    assert sorted(fitted.terms_) == [(1, 7), (3, 3)]
     assert fitted.predict(np.ones((1, 12))) == pytest.approx(2.5)
 
 

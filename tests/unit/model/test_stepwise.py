@@ -25,7 +25,8 @@ def ebic(X: FloatArray, y: FloatArray, columns: set[int]) -> float:
     n, k = len(y), len(columns)
     A = np.column_stack([np.ones(n), X[:, sorted(columns)]])
     rss = float(np.sum((y - A @ np.linalg.lstsq(A, y, rcond=None)[0]) ** 2))
-    return float(n * np.log(rss / n) + (k + 1) * np.log(n) + 2 * k * np.log(X.shape[1]))
+    total = float(np.sum((y - y.mean()) ** 2))
+    return float((n - 2 - k / 2) * np.log(rss / total) + k * np.log(n) + 2 * k * np.log(X.shape[1]))
 
 
 @pytest.mark.parametrize("criterion", ["aic", "bic", "ebic", "cv"])
