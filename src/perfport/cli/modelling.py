@@ -34,6 +34,7 @@ SeedOption = Annotated[int, typer.Option(help="Decides every choice.")]
 StoreOption = Annotated[str, typer.Option("--store", help="Where what is measured is kept.")]
 
 SHOWN_ROWS = 20
+_HEADINGS = ("predicted", "lower", "upper")
 
 
 def transfer(
@@ -146,9 +147,9 @@ def predict(
         return
     from perfport.report.terminal import show_rows
 
-    out.print(
-        show_rows(frame.head(SHOWN_ROWS), {key: column[:SHOWN_ROWS] for key, column in found.items()}, loaded.property)
-    )
+    shown = dict(zip(_HEADINGS, (column[:SHOWN_ROWS] for column in found.values()), strict=True))
+    out.print(f"{name} with {100 * coverage:g} % intervals:", markup=False)
+    out.print(show_rows(frame.head(SHOWN_ROWS), shown, loaded.property))
     if len(frame) > SHOWN_ROWS:
         out.print(f"... and {len(frame) - SHOWN_ROWS} more rows; --output writes them all", markup=False)
 
@@ -177,12 +178,8 @@ def recommend(
         return
     from perfport.report.terminal import show_recommendation, show_rows
 
-    name = loaded.property.name
-    found = {
-        name: np.array([item.predicted for item in best]),
-        f"{name}_lower": np.array([np.nan if item.lower is None else item.lower for item in best]),
-        f"{name}_upper": np.array([np.nan if item.upper is None else item.upper for item in best]),
-    }
+    numbers = ([item.predicted for item in best], [item.lower for item in best], [item.upper for item in best])
+    found = {heading: np.array(column, dtype=float) for heading, column in zip(_HEADINGS, numbers, strict=True)}
     out.print(show_rows(space.frame([item.configuration for item in best]), found, loaded.property))
     if choice is not None:
         from perfport.report.assembly import report_of

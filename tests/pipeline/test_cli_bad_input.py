@@ -1,0 +1,216 @@
+"""What cannot be used as given: one line that names it, the documented exit code, and nothing lost."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from perfport.cli.app import run
+
+CARD = """\
+system: toy
+title: a toy
+options:
+- {name: threads, type: ordinal, values: [1, 2, 4]}
+- {name: mode, type: categorical, values: [none, fast]}
+objectives:
+- {name: time_s, unit: s, direction: minimise}
+environments:
+- {name: here, file: here.csv}
+- {name: there, file: there.csv}
+"""
+ROWS = "threads,mode,time_s\n1,none,4.0\n2,none,2.5\n4,none,2.0\n1,fast,3.0\n2,fast,1.9\n4,fast,1.5\n"
+
+CAMPAIGN = """\
+name: toy
+environments:
+- {name: here, system: synthetic}
+configurations: 5
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with sound tables and a sound campaign."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/datacard.yaml").write_text(CARD)
+    for name in ("here", "there"):
+        (tmp_path / f"tables/{name}.csv").write_text(ROWS)
+    (tmp_path / "campaign.yaml").write_text(CAMPAIGN)
+    return tmp_path
+
+
+def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def untouched(folder: Path) -> None:
+    """The files are sound; the command line is not."""
+
+
+TRANSFER = ["transfer", "--data", "tables", "-s", "here", "-t", "there", "-p", "time_s", "-n", "3"]
+TABLE = "tables/here.csv"
+CARD_FILE = "tables/datacard.yaml"
+
+# (what is wrong, how the files are changed, the command line, exit code, what the line must say)
+Case = tuple[str, Callable[[Path], None], list[str], int, tuple[str, ...]]
+CASES: list[Case] = [
+    ("unknown command", untouched, ["mesure"], 2, ("mesure", "measure")),
+    ("unknown flag", untouched, ["doctor", "--loud"], 2, ("--loud",)),
+    ("missing argument", untouched, ["measure"], 2, ("campaign",)),
+    ("flag without a number", untouched, ["measure", "campaign.yaml", "--max-runs", "many"], 2, ("--max-runs",)),
+    ("number out of range", untouched, [*TRANSFER[:-1], "0"], 2, ("--budget",)),
+    ("no such campaign file", untouched, ["measure", "nowhere.yaml"], 2, ("nowhere.yaml", "No such file")),
+    (
+        "campaign is no mapping",
+        replaced("campaign.yaml", CAMPAIGN, "- 1\n"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("mapping",),
+    ),
+    (
+        "campaign is no YAML",
+        replaced("campaign.yaml", "name: toy", "name: [toy"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("line",),
+    ),
+    (
+        "misspelt key",
+        replaced("campaign.yaml", "configurations", "configuratoins"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("configuratoins", "configurations"),
+    ),
+    (
+        "unknown system",
+        replaced("campaign.yaml", "synthetic", "syntetic"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("synthetic",),
+    ),
+    (
+        "unknown network",
+        replaced("campaign.yaml", "system: synthetic", "system: onnxruntime, network: resnet9000"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("resnet9000", "ppocr_det"),
+    ),
+    (
+        "missing workload fact",
+        replaced("campaign.yaml", "system: synthetic", "system: onnxruntime, network: ppocr_det"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("side",),
+    ),
+    (
+        "unknown option in a listed configuration",
+        replaced("campaign.yaml", "configurations: 5", "configurations: [{turbo: true}]"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("turbo", "option_1"),
+    ),
+    (
+        "negative repetitions",
+        replaced("campaign.yaml", "configurations: 5", "configurations: -5"),
+        ["plan", "campaign.yaml"],
+        2,
+        ("configurations",),
+    ),
+    ("folder without a card", untouched, ["import", "."], 2, ("datacard.yaml",)),
+    ("folder that is not there", untouched, ["import", "nowhere"], 2, ("nowhere",)),
+    (
+        "card that is no YAML",
+        replaced(CARD_FILE, "title: a toy", "title: {a"),
+        ["import", "tables"],
+        2,
+        ("datacard.yaml",),
+    ),
+    ("unknown option type", replaced(CARD_FILE, "ordinal", "odinal"), ["import", "tables"], 2, ("odinal", "ordinal")),
+    ("card without objectives", replaced(CARD_FILE, "objectives", "objectifs"), ["import", "tables"], 2, ("objecti",)),
+    (
+        "file outside the folder",
+        replaced(CARD_FILE, "file: here.csv", "file: ../here.csv"),
+        ["import", "tables"],
+        2,
+        ("../here.csv",),
+    ),
+    (
+        "file that is not there",
+        replaced(CARD_FILE, "file: here.csv", "file: gone.csv"),
+        ["import", "tables"],
+        2,
+        ("gone.csv",),
+    ),
+    ("missing column", replaced(TABLE, "threads,", "treads,"), ["import", "tables"], 2, ("here.csv", "threads")),
+    ("text for a number", replaced(TABLE, "4.0", "fast"), ["import", "tables"], 2, ("here.csv", "row", "fast")),
+    ("empty response", replaced(TABLE, "4.0", ""), ["import", "tables"], 2, ("here.csv", "row")),
+    ("infinite response", replaced(TABLE, "4.0", "inf"), ["import", "tables"], 2, ("here.csv", "row", "inf")),
+    ("negative response", replaced(TABLE, "4.0", "-4.0"), ["import", "tables"], 2, ("here.csv", "row", "-4")),
+    (
+        "level the card does not have",
+        replaced(TABLE, "4,none", "3,none"),
+        ["import", "tables"],
+        2,
+        ("here.csv", "threads", "3"),
+    ),
+    (
+        "row twice with different values",
+        replaced(TABLE, "2,none,2.5", "1,none,2.5"),
+        ["import", "tables"],
+        2,
+        ("here.csv", "row"),
+    ),
+    ("row that is too short", replaced(TABLE, "2,none,2.5", "2,none"), ["import", "tables"], 2, ("here.csv", "row")),
+    ("no such source", untouched, [*TRANSFER[:4], "hear", *TRANSFER[5:]], 2, ("hear", "here")),
+    ("no such property", untouched, [*TRANSFER[:8], "energy_j", *TRANSFER[9:]], 2, ("energy_j", "time_s")),
+    ("budget above the space", untouched, [*TRANSFER[:-1], "600"], 2, ("600", "6")),
+    ("unknown strategy", untouched, [*TRANSFER, "--strategy", "magic"], 2, ("magic", "auto")),
+    ("rename without an equals sign", untouched, [*TRANSFER, "--rename", "threads"], 2, ("--rename", "NAME=VALUE")),
+    ("no such store", untouched, ["export", "out", "--store", "nowhere.db"], 1, ("nowhere.db",)),
+    ("store that is no database", untouched, ["export", "out", "--store", "campaign.yaml"], 1, ("campaign.yaml",)),
+    ("no such model", untouched, ["predict", "nowhere.perfport"], 1, ("nowhere.perfport",)),
+    ("model that is no model", untouched, ["predict", "campaign.yaml"], 1, ("campaign.yaml",)),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case[0] for case in CASES])
+def test_bad_input_is_answered_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], case: Case) -> None:
+    _, change, arguments, code, said = case
+    change(folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert run(arguments) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("perfport: ")
+    assert printed.err.count("\n") == 1, printed.err
+    for part in said:
+        assert part in printed.err
+    assert before.items() <= {path: path.read_bytes() for path in before if path.exists()}.items()
+
+
+def test_a_failed_import_keeps_what_is_in_the_store(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", "tables"]) == 0
+    (folder / TABLE).write_text(ROWS.replace("4.0", "nonsense"))
+    assert run(["import", "tables"]) == 2
+    capsys.readouterr()
+    assert run(["export", "rows.csv"]) == 0
+    assert len((folder / "rows.csv").read_text().splitlines()) == 1 + 12
+
+
+@pytest.mark.parametrize("arguments", [["mesure"], ["import", "nowhere"], ["predict", "nowhere.perfport"]])
+def test_the_command_itself_exits_with_one_line(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "perfport", *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode in (1, 2)
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
