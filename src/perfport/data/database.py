@@ -81,6 +81,7 @@ class Database:
 
     @classmethod
     def _of_url(cls, text: str, *, create: bool, read_only: bool) -> "Database":
+        scheme = text.split("://", maxsplit=1)[0]
         try:
             url = sa.make_url(text)
             if url.drivername in ("postgresql", "postgres"):
@@ -95,9 +96,8 @@ class Database:
             options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
             engine = sa.create_engine(url, connect_args=options, pool_pre_ping=True)
         except (ArgumentError, NoSuchModuleError) as error:
-            raise StoreError(
-                f"'{text}' is no store: {error}; give a path, sqlite:///... or postgresql://..."
-            ) from error
+            # Not the whole text: it may hold a password.
+            raise StoreError(f"'{scheme}://...' is no store; give a path, sqlite:///... or postgresql://...") from error
         except ModuleNotFoundError as error:
             raise MissingPackageError(
                 f"{where} needs the package '{error.name}'; install it: pip install 'psycopg[binary]'"
@@ -118,7 +118,7 @@ class Database:
         exists = path.exists()
         if not exists and (read_only or not create):
             raise StoreError(f"{path}: no such store; `perfport measure` or `perfport import` makes one", path=path)
-        is_writable = not read_only and (not exists or os.access(path, os.W_OK))
+        is_writable = not read_only and (not exists or _may_write(path))
         return cls(_file_engine(path, is_writable=is_writable), str(path), is_writable=is_writable)
 
     def close(self) -> None:
@@ -184,12 +184,22 @@ class Database:
             raise StoreError(
                 f"{self.where}: an older schema ({version or 'none'}) and read-only; open it for writing once"
             )
+        if self._engine.dialect.name == "sqlite":
+            self._keep_a_log()
         with self.writing() as connection:
             if self._engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRES_MIGRATION_LOCK)))
             # Again, now that nobody else can be migrating: the other process may have been first.
             if self._version(connection) != HEAD:
                 _upgrade(connection)
+
+    def _keep_a_log(self) -> None:
+        """Switch an SQLite file to WAL mode; it stays so. Not before the file is known to be a store."""
+        with self._explained(), self._engine.connect() as connection:
+            # On the driver's own connection: the mode cannot change inside a transaction.
+            driver = connection.connection.driver_connection
+            if driver is not None:
+                driver.execute("PRAGMA journal_mode = WAL")
 
     def _version(self, connection: sa.Connection) -> str | None:
         """Return the schema version, None for an empty database.
@@ -221,35 +231,36 @@ def _is_url(url_or_path: str | Path) -> bool:
     return isinstance(url_or_path, str) and "://" in url_or_path
 
 
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _memory_engine() -> sa.Engine:
     # One connection for all: each new one to ":memory:" would be another, empty database.
     engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    _set_up_sqlite(engine, is_file=False, is_writable=True)
+    _set_up_sqlite(engine)
     return engine
 
 
 def _file_engine(path: Path, *, is_writable: bool) -> sa.Engine:
     query = {} if is_writable else {"mode": "ro", "uri": "true"}
-    if not is_writable and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+    if not is_writable and not _may_write(path.parent) and not Path(f"{path}-wal").exists():
         # SQLite cannot make the shared-memory file of a WAL database here; where there is no log, it needs none.
         query["immutable"] = "1"
     name = str(path) if is_writable else f"file:{quote(str(path.absolute()))}"
     engine = sa.create_engine(sa.URL.create("sqlite", database=name, query=query))
-    _set_up_sqlite(engine, is_file=True, is_writable=is_writable)
+    _set_up_sqlite(engine)
     return engine
 
 
-def _set_up_sqlite(engine: sa.Engine, *, is_file: bool, is_writable: bool) -> None:
+def _set_up_sqlite(engine: sa.Engine) -> None:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _: object) -> None:
         # The driver's own transactions begin too late (at the first INSERT) for what `_on_begin` does.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000}")
         connection.execute("PRAGMA foreign_keys = ON")
-        if is_file and is_writable:
-            connection.execute("PRAGMA synchronous = FULL")
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: sa.Connection) -> None:

@@ -46,6 +46,8 @@ def write_rows(path: Path, measurements: Sequence[Measurement], units: Mapping[t
     """
     if not path.name.endswith(_ENDINGS):
         raise StoreError(f"{path}: cannot export to this kind of file; give a name ending in {', '.join(_ENDINGS)}")
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: directory {path.parent} does not exist; make it first", path=path)
     frame = tidy_rows(measurements, units)
     try:
         with replaced_when_whole(path) as part:

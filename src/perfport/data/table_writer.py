@@ -1,6 +1,5 @@
 """From datasets to a folder of tables: the card and one CSV file an environment."""
 
-import csv
 import gzip
 import os
 import re
@@ -8,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,8 @@ from perfport.errors import TableError
 from perfport.space.options import Option
 
 __all__ = ["TableFolder"]
+
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,8 @@ class _Columns:
                 name = dataset.environment.name
                 raise TableError(f"environment '{name}': the notes have no index column '{index_column}'")
             columns = {index_column: columns[index_column]} | columns
-        stream = StringIO(newline="")
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-        return stream.getvalue()
+        rows = (columns.keys(), *zip(*columns.values(), strict=True))
+        return "".join(",".join(map(_quoted, row)) + "\n" for row in rows)
 
     def _texts(self, dataset: Dataset) -> Iterator[tuple[str, list[str]]]:
         for option in dataset.space.options:
@@ -156,6 +153,11 @@ class _Columns:
             yield "reason", [""] * len(dataset)
         for name in notes.columns:
             yield str(name), [_note_text(value) for value in notes[name].tolist()]
+
+
+def _quoted(text: str) -> str:
+    # csv.writer leaves a lone carriage return bare, which every reader takes for the end of the row.
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def _free(wanted: str, taken: set[str]) -> str:

@@ -20,6 +20,7 @@ def test_a_text_is_a_finite_number_or_none(text: str, value: float | None) -> No
     assert number(text) == value
 
 
+@samples.relaxed
 @given(samples.options(), st.data())
 def test_every_level_reads_back_from_its_text(option: Option, data: st.DataObject) -> None:
     if option.levels is None:

@@ -227,6 +227,7 @@ def test_the_key_does_not_depend_on_how_pandas_holds_a_level() -> None:
     assert Dataset(**fields()).key == Dataset(**fields(configurations=floats)).key
 
 
+@samples.relaxed
 @given(samples.datasets())
 def test_datasets_survive_pickle(dataset: Dataset) -> None:
     again = pickle.loads(pickle.dumps(dataset))  # noqa: S301  # our own bytes, as a worker process gets them

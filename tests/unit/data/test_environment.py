@@ -43,6 +43,7 @@ def test_diff_tells_a_boolean_from_the_number_it_equals() -> None:
     assert Environment("a", hardware={"on": 1}).diff(Environment("b", hardware={"on": True}))
 
 
+@samples.relaxed
 @given(samples.environments)
 def test_environments_survive_their_dict_and_pickle(environment: Environment) -> None:
     again = Environment.from_dict(environment.to_dict())

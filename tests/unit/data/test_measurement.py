@@ -36,6 +36,7 @@ def test_a_row_of_a_frame_has_the_key_of_its_configuration() -> None:
     assert configuration_key(dict(frame.iloc[0])) == configuration_key({"threads": 2, "mode": "fast"})
 
 
+@samples.relaxed
 @given(samples.measurements())
 def test_measurements_survive_json_to_the_last_digit(measurement: Measurement) -> None:
     again = Measurement.from_dict(json.loads(json.dumps(measurement.to_dict(), allow_nan=False)))
@@ -104,6 +105,7 @@ def test_unit_is_read_from_the_ending_of_the_name(name: str, unit: str) -> None:
     assert unit_of(name) == unit
 
 
+@samples.relaxed
 @given(st.dictionaries(samples.names, samples.levels))
 def test_every_legal_configuration_has_a_key(configuration: dict[str, Level | None]) -> None:
     assert len(configuration_key(configuration)) == 16

@@ -128,6 +128,7 @@ def test_the_json_schema_accepts_a_card_and_refuses_a_wrong_one() -> None:
         jsonschema.validate(changed("options", 0, unt="s"), schema)
 
 
+@samples.relaxed
 @given(
     st.dictionaries(
         samples.texts, st.one_of(samples.texts, samples.whole_numbers, samples.finite_numbers, st.booleans())
@@ -139,6 +140,7 @@ def test_what_a_card_says_beyond_the_schema_survives(metadata: dict[str, Any]) -
     assert card.metadata == extra
 
 
+@samples.relaxed
 @given(samples.texts)
 def test_texts_read_the_same_with_any_yaml_reader(text: str) -> None:
     written = card_text({"notes": [text]})
