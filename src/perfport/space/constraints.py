@@ -19,6 +19,7 @@ Example:
 """
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ class Expression:
     """A checked expression; make one with `Expression.parse`.
 
     Attributes:
-        text: As written.
+        text: As written, on one line.
         names: Options it names, in order of appearance.
         tree: The checked syntax tree, with constants filled in.
     """
@@ -87,9 +88,11 @@ class Expression:
             SpaceError: If the text is no expression of the language; names the text, the column and
                 what is allowed.
         """
-        kinds = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
-        tree, used = parse_tree(text, kinds, constants or {})
-        return cls(text.strip(), used, tree)
+        kinds: Mapping[str, Kind | None] = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
+        # Line breaks, which YAML blocks bring along, mean nothing; one line keeps columns and messages simple.
+        line = re.sub(r"\s", " ", text).strip() if isinstance(text, str) else text
+        tree, used = parse_tree(line, kinds, constants or {})
+        return cls(line, used, tree)
 
     def __str__(self) -> str:
         return self.text

@@ -66,7 +66,7 @@ _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`([^`]*)`""")
 def parse_tree(
     text: str, kinds: Mapping[str, Kind | None], constants: Mapping[str, Level]
 ) -> tuple[ast.expr, tuple[str, ...]]:
-    """Return the checked tree of an expression and the options it names, in order of appearance.
+    """Return the checked tree of an expression of one line and the options it names, in order of appearance.
 
     Args:
         text: The expression.
@@ -82,7 +82,7 @@ def parse_tree(
         raise SpaceError(
             f"'{text[:40]}...' has {len(text)} characters, allowed are {MAX_LENGTH}; write several rules", text=text
         )
-    return _Checker(text.strip(), kinds, constants).checked()
+    return _Checker(text, kinds, constants).checked()
 
 
 def quoted(name: str) -> str:
@@ -143,8 +143,7 @@ class _Checker:
         return name
 
     def _error(self, node: ast.expr, problem: str) -> SpaceError:
-        line = self.source.splitlines()[node.lineno - 1]
-        column = len(line.encode()[: node.col_offset].decode()) + 1  # Python counts in bytes
+        column = len(self.source.encode()[: node.col_offset].decode()) + 1  # Python counts in bytes
         return SpaceError(f"'{self.text}', column {column}: {problem}", text=self.text, column=column)
 
     def _check(self, node: ast.expr, depth: int) -> tuple[ast.expr, Kind | None]:
@@ -224,12 +223,12 @@ class _Checker:
         if isinstance(node.ops[0], ast.In | ast.NotIn) and len(node.ops) == 1:
             left, kind = self._check(node.left, depth)
             return ast.Compare(left, node.ops, [self._list(node.comparators[0], kind, depth)])
+        if any(isinstance(operator, ast.In | ast.NotIn) for operator in node.ops):
+            raise self._error(node, "'in' cannot be part of a chain; join comparisons with 'and'")
+        if any(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops):
+            raise self._error(node, "'is' is not allowed; write == or !=")
         sides = [self._check(side, depth) for side in (node.left, *node.comparators)]
         for place, operator in enumerate(node.ops):
-            if isinstance(operator, ast.In | ast.NotIn):
-                raise self._error(node, "'in' cannot be part of a chain; join comparisons with 'and'")
-            if isinstance(operator, ast.Is | ast.IsNot):
-                raise self._error(node, "'is' is not allowed; write == or !=")
             left_node, right_node = [node.left, *node.comparators][place : place + 2]
             if type(operator) in ORDER:
                 self._number(left_node, depth)

@@ -82,6 +82,9 @@ def read_document(data: object, file: str = "") -> SpaceDocument:
     prefix = f"{file}: " if file else ""
     if not isinstance(data, Mapping):
         raise SpaceError(f"{prefix}a space is a mapping with the key 'options', not {_described(data)}", file=file)
+    for key in _keys(data):
+        if not isinstance(key, str):
+            raise SpaceError(f"{prefix}key {key!r} is not a text; write it in quotes", file=file)
     try:
         return SpaceDocument.model_validate(dict(data))
     except ValidationError as error:
@@ -125,6 +128,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 def _described(data: object) -> str:
     return "an empty document" if data is None else f"a {type(data).__name__}"
+
+
+def _keys(data: Mapping[Any, Any]) -> list[Any]:
+    """Return the keys of the document and of the mappings in it."""
+    inner = [entries if isinstance(entries, list | tuple) else [entries] for entries in data.values()]
+    mappings = [data, *(entry for entries in inner for entry in entries if isinstance(entry, Mapping))]
+    return [key for mapping in mappings for key in mapping]
 
 
 def _option_places(data: Mapping[Any, Any]) -> list[str]:

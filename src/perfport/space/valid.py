@@ -33,7 +33,7 @@ _MAX_TABLE = 1_000_000  # rows of a component that are kept
 _MAX_DRAWS = 5_000_000  # draws after which sampling gives up if fewer than
 _MIN_SHARE = 1e-5  # of them are valid
 _SEARCH_ROWS = 256  # rows grown at a time in a search for one
-_MAX_DEAD_ENDS = 20_000  # after which a search for one gives up; seconds
+_MAX_DEAD_ENDS = 2_000  # after which a search for one gives up, in a second or so
 _MAX_FRUITLESS = 100  # rounds of 1000 draws or more without a new configuration, where the size is not known
 _PILOT_DRAWS = 200_000  # draws behind an estimated size: a share of 1 % is known to 2 %
 
