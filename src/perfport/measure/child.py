@@ -47,11 +47,15 @@ class _Conversation:
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._buffer = LineBuffer()
+        self._pid = os.getpid()
 
     def receive(self) -> dict[str, Any] | None:
         return receive(self._read_fd, self._buffer)
 
     def send(self, event: str, **fields: object) -> None:
+        if os.getpid() != self._pid:
+            # A copy made by a system that forks: two must not speak over one pipe.
+            os._exit(1)
         send(self._write_fd, {"event": event, **fields})
 
 
@@ -100,8 +104,6 @@ def _serve(conversation: _Conversation, job: dict[str, Any], system: System, par
             # Runtimes that pin threads may leave the main thread pinned (OpenVINO does); the next
             # configuration would inherit it.
             os.sched_setaffinity(0, affinity)
-        # A system that forked may come here twice; only the process the runner knows may speak.
-        _leave_if_orphaned(parent)
         conversation.send("outcome", **_as_json(outcome))
 
 
@@ -148,7 +150,7 @@ def _leave_if_orphaned(parent: int) -> None:
     """End this process, at once, if it is not the runner's own child.
 
     That is so when the runner was killed (where the kernel does not tell us), and in a copy made
-    by a system that forks: the copy would go on measuring beside us and speak over our pipe.
+    by a system that forks, which would go on measuring beside us.
     """
     if os.getppid() != parent:
         os._exit(1)

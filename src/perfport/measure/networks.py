@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -189,7 +190,9 @@ def _input_of(value: Any, onnx: Any) -> InputTensor:
         elif axis == 0:
             shape.append(BATCH)
         else:
-            shape.append(length.dim_param or f"{value.name}_{axis}")
+            # Exporters that have no name for an axis write "?" or a number of their own for every one.
+            named = length.dim_param.isidentifier()
+            shape.append(length.dim_param if named else f"{value.name}_{axis}")
     # Whole numbers are nearly always numbers of tokens or marks: 0 and 1 are legal for all of them.
     fill: Fill = "tokens" if np.issubdtype(np.dtype(dtype), np.integer) else "normal"
     return InputTensor(value.name, dtype, tuple(shape), fill)
@@ -248,7 +251,8 @@ def _write_atomically(target: Path, content: bytes) -> None:
         scratch.write_bytes(content)
         scratch.replace(target)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
         raise UsageError(
             f"the network cannot be kept in {target.parent} ({error.strerror}); "
             "set PERFPORT_CACHE_DIR to a folder that can be written"

@@ -6,14 +6,14 @@ makes a stored measurement unique.
 
 import hashlib
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from perfport.errors import UsageError
+from perfport.measure.document import Document
 
 __all__ = ["Protocol"]
 
 
-class Protocol(BaseModel):
+class Protocol(Document):
     """How one configuration is measured.
 
     Attributes:
@@ -21,7 +21,8 @@ class Protocol(BaseModel):
         warm_up_runs: Runs in one warm-up window; warm-up ends when the medians of two consecutive
             windows agree, so it takes at least two windows.
         warm_up_tolerance: Largest relative difference of those medians.
-        warm_up_max_s: Warm-up ends after this time even if it is not stable (which is recorded).
+        warm_up_max_s: Warm-up ends after this time, or `max_repetitions` runs, even if it is not
+            stable (which is recorded).
         min_repetitions: Fewest timed runs, whatever they cost.
         max_repetitions: Most timed runs.
         min_time_s: Timed runs go on at least this long: a handful of short ones would all fall
@@ -40,8 +41,6 @@ class Protocol(BaseModel):
         memory_limit_bytes: Address space of the child process; None for no limit.
         configurations_per_child: A child process is replaced after this many configurations.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str = ""
     warm_up_runs: int = Field(default=3, ge=1)
@@ -62,13 +61,13 @@ class Protocol(BaseModel):
     @model_validator(mode="after")
     def _bounds_agree(self) -> "Protocol":
         if self.min_repetitions > self.max_repetitions:
-            raise UsageError(
+            raise ValueError(
                 f"min_repetitions {self.min_repetitions} is above max_repetitions {self.max_repetitions}; lower it"
             )
         if self.min_time_s > self.budget_s:
-            raise UsageError(f"min_time_s {self.min_time_s:g} is above budget_s {self.budget_s:g}; lower it")
+            raise ValueError(f"min_time_s {self.min_time_s:g} is above budget_s {self.budget_s:g}; lower it")
         if self.timeout_s <= self.budget_s:
-            raise UsageError(f"timeout_s {self.timeout_s:g} is not above budget_s {self.budget_s:g}; raise it")
+            raise ValueError(f"timeout_s {self.timeout_s:g} is not above budget_s {self.budget_s:g}; raise it")
         return self
 
     @property

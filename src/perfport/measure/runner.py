@@ -161,20 +161,25 @@ class Runner:
         )
 
     def _in_child(self, request: _Request) -> Outcome:
-        child = self._child(request)
         reference = "" if id(request.rig) in self._no_reference else str(self._scratch / f"{id(request.rig)}.npz")
         try:
+            child = self._child(request)
+        except MeasurementError as error:
+            if dict(request.process_levels) == dict(request.rig.actuators):
+                raise
+            # Only this configuration sets what keeps the system from starting.
+            return Outcome(Status.FAILED, error.message)
+        is_usable = False
+        try:
             outcome = self._converse(child, request, reference)
+            is_usable = child.served < self._protocol.configurations_per_child
         except ChildTimedOutError:
             outcome = Outcome(Status.TIMED_OUT, f"no answer for {self._protocol.timeout_s:g} s {_doing(child)}")
         except ChildLostError as error:
             outcome = Outcome(Status.FAILED, f"{error} {_doing(child)}{_said(child)}")
-        else:
-            if child.served >= self._protocol.configurations_per_child:
-                self._children.pop(request.child_key).close()
-            return outcome
-        del self._children[request.child_key]
-        if child.stage == "reference" and reference:
+        if not is_usable:
+            self._children.pop(request.child_key).close()
+        if outcome.status is not Status.OK and child.stage == "reference":
             # The default configuration is to blame, not this one: measure it without the check.
             self._no_reference[id(request.rig)] = outcome.reason
             return self._in_child(request)

@@ -15,25 +15,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
 from perfport.data.environment import Fact
-from perfport.errors import SpaceError, UsageError
+from perfport.errors import UsageError
+from perfport.measure.document import Document
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig, make_rig
 from perfport.measure.systems import make_system
-from perfport.space.messages import one_line
 from perfport.space.options import Level, Option
 from perfport.space.schema import SpaceDocument, parse_yaml
 from perfport.space.space import Space
@@ -44,7 +33,7 @@ _PlainFact = StrictBool | StrictInt | StrictFloat | StrictStr
 SCHEMA_VERSION = 1
 
 
-class EnvironmentSpec(BaseModel):
+class EnvironmentSpec(Document):
     """One environment to measure in.
 
     Attributes:
@@ -58,8 +47,6 @@ class EnvironmentSpec(BaseModel):
         levels: Option -> the only levels to use, instead of all the system has; one level fixes it.
         space: A space of its own, instead of `levels` and of that of the campaign.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
     system: str = Field(min_length=1)
@@ -77,7 +64,7 @@ def _known_version(version: object) -> object:
     return version
 
 
-class Campaign(BaseModel):
+class Campaign(Document):
     """Everything a campaign is; two runs of an equal campaign measure the same configurations.
 
     Attributes:
@@ -94,7 +81,7 @@ class Campaign(BaseModel):
         seed: Decides the configurations drawn and the order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title="Campaign")
+    model_config = ConfigDict(title="Campaign")
 
     version: Annotated[Literal[1], BeforeValidator(_known_version)] = 1
     name: str = Field(min_length=1)
@@ -133,12 +120,9 @@ class Campaign(BaseModel):
         if not isinstance(data, Mapping):
             raise UsageError(f"{prefix}a campaign is a mapping with the keys 'name' and 'environments'", file=file)
         try:
-            return cls.model_validate(dict(data))
-        except ValidationError as error:
-            text = one_line(error, _fields_at(error.errors(include_url=False)[0]["loc"]))
-            raise UsageError(f"{prefix}{text}", file=file) from None
-        except SpaceError as error:
-            raise SpaceError(f"{prefix}{error.message}", **error.details) from None
+            return cls(**{str(key): value for key, value in data.items()})
+        except UsageError as error:
+            raise UsageError(f"{prefix}{error.message}", **error.details) from None
 
     @classmethod
     def read(cls, path: str | Path) -> "Campaign":
@@ -241,11 +225,3 @@ def _with_levels(option: Option, levels: tuple[Level, ...] | None) -> Option:
     if option.default not in levels:
         fields["default"] = None
     return Option(**fields)
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    if location and location[0] == "environments" and len(location) > 1:
-        return list(EnvironmentSpec.model_fields)
-    if location and location[0] == "protocol" and len(location) > 1:
-        return list(Protocol.model_fields)
-    return list(Campaign.model_fields)

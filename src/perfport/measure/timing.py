@@ -124,9 +124,9 @@ def time_session(
         if n < protocol.min_repetitions:
             continue
         elapsed_s = read.now_s() - start_s
-        # OPTIM: sorting after every run would cost more than a short run; checking at n, 1.1 n, ... does not.
+        # OPTIM: sorting after every run would cost more than a short run; after 10 % more runs it does not.
         if n >= next_check and elapsed_s >= protocol.min_time_s:
-            next_check = math.ceil(n * 1.1) + 1
+            next_check = max(n + 1, math.ceil(n * 1.1))
             width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
             if width <= protocol.interval_width:
                 stopped_by = "interval"
@@ -148,7 +148,8 @@ def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable
             check_alive()
             window.append(read()[PRIMARY])
             runs += 1
-            if read.now_s() - start_s > protocol.warm_up_max_s and runs > 1:
+            is_late = read.now_s() - start_s > protocol.warm_up_max_s and runs > 1
+            if is_late or runs >= protocol.max_repetitions:
                 return runs, False
         now = median(window)
         if before is not None and abs(now - before) <= protocol.warm_up_tolerance * min(now, before):

@@ -178,8 +178,8 @@ def parse_cpu_list(text: str) -> set[int]:
     cpus: set[int] = set()
     try:
         for part in text.split(","):
-            low, _, high = part.partition("-")
-            cpus.update(range(int(low), int(high or low) + 1))
+            low, dash, high = part.partition("-")
+            cpus.update(range(int(low), int(high if dash else low) + 1))
     except ValueError:
         cpus = set()
     if not cpus:

@@ -1,0 +1,220 @@
+"""Whatever a system does in its child, the runner answers with an outcome and goes on."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perfport.data.measurement import Status
+from perfport.errors import MeasurementError
+from perfport.measure.base import Outcome
+from perfport.measure.protocol import Protocol
+from perfport.measure.rig import Rig, make_rig
+from perfport.measure.runner import Runner
+from perfport.measure.systems.synthetic import SyntheticSystem
+from perfport.testing.fakes import FakeMeter, FaultySystem
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests look into /proc")
+
+QUICK = Protocol(
+    warm_up_max_s=0.01, min_time_s=0.0, budget_s=0.02, min_repetitions=3, max_repetitions=5, timeout_s=20, window_s=0.02
+)
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    with Runner(QUICK) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return make_rig("here", FaultySystem())
+
+
+def works(outcome: Outcome) -> bool:
+    return outcome.status is Status.OK and len(outcome.repetitions["inference_time_s"]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "told"),
+    [
+        ("invalid", Status.INVALID, "forbidden"),
+        ("open", Status.FAILED, "RuntimeError: cannot be opened like this"),
+        ("wrong", Status.FAILED, "wrong output: output 0 differs"),
+        ("raise", Status.FAILED, "RuntimeError: the run broke in two lines"),
+        ("exit", Status.FAILED, "exit code 3 while opening"),
+        ("abort", Status.FAILED, "crashed with SIGABRT"),
+        ("segfault", Status.FAILED, "crashed with SIGSEGV"),
+        ("killed", Status.FAILED, "killed by SIGKILL, most likely by the kernel because memory ran out"),
+        ("garble", Status.FAILED, "'garbage' where a message was expected"),
+        ("program", Status.FAILED, "crashed with SIGABRT"),
+    ],
+)
+def test_what_goes_wrong_is_an_outcome_and_the_next_configuration_is_measured(
+    runner: Runner, rig: Rig, fault: str, status: Status, told: str
+) -> None:
+    outcome = runner.measure(rig, {"fault": fault})
+    assert outcome.status is status
+    assert told in outcome.reason
+    assert "\n" not in outcome.reason
+    assert not outcome.repetitions
+    assert works(runner.measure(rig, {"fault": "none"}))
+
+
+def test_what_is_printed_disturbs_nothing(runner: Runner, rig: Rig) -> None:
+    assert works(runner.measure(rig, {"fault": "print"}))
+
+
+def test_copies_of_a_child_that_forks_end_and_say_nothing(runner: Runner, rig: Rig) -> None:
+    assert works(runner.measure(rig, {"fault": "fork"}))
+    assert works(runner.measure(rig, {"fault": "none"}))
+    runner.end_children()
+    assert not children_of(os.getpid())
+
+
+def test_a_program_left_behind_is_ended_with_its_child() -> None:
+    with Runner(QUICK) as runner:
+        rig = make_rig("here", FaultySystem())
+        runner.measure(rig, {"fault": "none"})
+        (child,) = runner._children.values()
+        assert runner.measure(rig, {"fault": "program"}).status is Status.FAILED
+    assert not [pid for pid in living() if field(pid, "NSpgid") == str(child.pid)]
+
+
+@pytest.mark.slow
+def test_a_child_that_hangs_is_timed_out_and_replaced() -> None:
+    impatient = QUICK.model_copy(update={"timeout_s": 1.0})
+    with Runner(impatient) as runner:
+        rig = make_rig("here", FaultySystem())
+        outcome = runner.measure(rig, {"fault": "hang"})
+        assert (outcome.status, outcome.reason) == (
+            Status.TIMED_OUT,
+            "no answer for 1 s while opening the configuration",
+        )
+        assert outcome.cost_s >= 1.0
+        assert works(runner.measure(rig, {"fault": "none"}))
+
+
+@pytest.mark.slow
+def test_a_child_that_eats_memory_meets_its_limit() -> None:
+    limited = QUICK.model_copy(update={"memory_limit_bytes": 2 << 30})
+    with Runner(limited) as runner:
+        rig = make_rig("here", FaultySystem())
+        outcome = runner.measure(rig, {"fault": "memory"})
+        assert (outcome.status, outcome.reason) == (Status.FAILED, "out of memory")
+        assert works(runner.measure(rig, {"fault": "none"}))
+
+
+@pytest.mark.parametrize("default", ["open", "abort"])
+def test_a_broken_default_configuration_does_not_spoil_the_others(default: str) -> None:
+    with Runner(QUICK) as runner:
+        rig = make_rig("here", FaultySystem(default=default))
+        outcome = runner.measure(rig, {"fault": "none"})
+        assert works(outcome)
+        assert "the default configuration failed" in str(outcome.conditions["output_unchecked"])
+        assert runner.measure(rig, {"fault": default}).status is Status.FAILED
+
+
+def test_a_system_that_cannot_start_stops_the_campaign(tmp_path: Path) -> None:
+    class Local(FaultySystem):
+        """Cannot be imported by the child: it lives in a function."""
+
+    with Runner(QUICK) as runner, pytest.raises(MeasurementError, match="environment 'here': system 'faulty' cannot"):
+        runner.measure(make_rig("here", Local()), {"fault": "none"})
+
+
+def test_children_are_replaced_after_their_share_and_none_is_left() -> None:
+    protocol = QUICK.model_copy(update={"configurations_per_child": 2})
+    with Runner(protocol) as runner:
+        rig = make_rig("here", FaultySystem())
+        pids = set()
+        for _ in range(4):
+            assert works(runner.measure(rig, {"fault": "none"}))
+            pids |= {child.pid for child in runner._children.values()}
+        assert len(pids) == 2
+    assert not set(living()) & pids
+
+
+def test_rigs_keep_their_own_children_with_their_own_variables() -> None:
+    slow, fast = SyntheticSystem(n_options=2, mode="sleep", base_s=2e-3), FaultySystem()
+    with Runner(QUICK) as runner:
+        rigs = [
+            make_rig("a", slow, actuators={"OMP_NUM_THREADS": 1}),
+            make_rig("b", fast, actuators={"cpus": "0"} if sys.platform == "linux" else {}),
+        ]
+        for _ in range(2):
+            for rig in rigs:
+                assert works(runner.measure(rig, rig.space.default_configuration()))
+        children = list(runner._children.values())
+        assert len(children) == 2
+        if sys.platform == "linux":
+            environ = Path(f"/proc/{children[0].pid}/environ").read_text()
+            assert "OMP_NUM_THREADS=1" not in environ  # set after the start, before the system is loaded
+            assert os.sched_getaffinity(children[1].pid) == {0}
+
+
+def test_meters_outside_are_read_in_a_window_of_their_own_per_input() -> None:
+    meter = FakeMeter(power_w=3.0, min_window_s=0.05)
+    with Runner(QUICK, meters=[meter]) as runner:
+        rig = make_rig("here", SyntheticSystem(n_options=2, mode="sleep", base_s=5e-3, effects={}))
+        outcome = runner.measure(rig, rig.space.default_configuration())
+    assert meter.windows == 1
+    (energy_j,) = outcome.repetitions["energy_j"]
+    # Three watts over at least one run of five milliseconds, and no more than the window with its ends.
+    assert 3.0 * 5e-3 * 0.9 <= energy_j < 3.0 * 1.0
+
+
+def test_absent_meters_are_recorded_with_their_reason(rig: Rig) -> None:
+    with Runner(QUICK, meters=[FakeMeter(absent="no counter here")]) as runner:
+        outcome = runner.measure(rig, {"fault": "none"})
+    assert outcome.absent == {"energy_j": "no counter here"}
+    assert "energy_j" not in outcome.repetitions
+
+
+def test_conditions_say_what_the_machine_was_like(runner: Runner, rig: Rig) -> None:
+    outcome = runner.measure(rig, {"fault": "none"})
+    assert {"open_s", "timing_s", "warm_up_runs", "stopped_by", "interval_width"} <= set(outcome.conditions)
+    if sys.platform == "linux":
+        assert outcome.conditions["scheduling"] == "SCHED_OTHER"
+        assert outcome.conditions["affinity"]
+
+
+def test_a_child_whose_runner_is_killed_ends_by_itself(tmp_path: Path) -> None:
+    script = (
+        "from perfport.measure.runner import Runner; from perfport.measure.rig import make_rig\n"
+        "from perfport.measure.protocol import Protocol; from perfport.testing.fakes import FaultySystem\n"
+        "Runner(Protocol()).measure(make_rig('here', FaultySystem()), {'fault': 'hang'})\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    while not (children := children_of(parent.pid)):
+        assert parent.poll() is None
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while set(children) & set(living()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not set(children) & set(living())
+
+
+def living() -> list[int]:
+    """Every process that is no zombie."""
+    pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in pids if field(pid, "State")[:1] not in ("", "Z")]
+
+
+def field(pid: int, name: str) -> str:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:")), "")
+
+
+def children_of(pid: int) -> list[int]:
+    return [child for child in living() if field(child, "PPid") == str(pid)]
