@@ -23,7 +23,7 @@ from perfport.space.options import Level, Option
 __all__ = ["CsvTable", "level_parser", "level_text", "lossless_column", "number", "read_csv"]
 
 # A gzip bomb unpacks a thousandfold; no table of measurements comes near this size.
-_LARGEST_TABLE_BYTES = 2**31
+_LARGEST_TABLE_BYTES = 2**29
 _TRUE, _FALSE = frozenset({"1", "true"}), frozenset({"0", "false"})
 
 
@@ -97,7 +97,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise TableError(f"{path}: cannot be read: {error.strerror or error}", file=path) from error
     if len(content) > _LARGEST_TABLE_BYTES:
-        raise TableError(f"{path}: larger than {_LARGEST_TABLE_BYTES // 2**30} GiB; split the table", file=path)
+        raise TableError(f"{path}: larger than {_LARGEST_TABLE_BYTES // 2**20} MiB; split the table", file=path)
     try:
         # Spreadsheets put a byte-order mark before the first header.
         return content.decode("utf-8-sig")
@@ -177,11 +177,12 @@ def lossless_column(texts: Iterable[str]) -> "pd.Series[Any]":
     A column `arch_index` becomes numbers, `007` and `1.0e3` stay text.
     """
     listed = list(texts)
-    for kind in (int, float):
+    for kind, dtype in ((int, np.int64), (float, np.float64)):
         try:
-            values = [kind(text) for text in listed]
-        except ValueError:
+            values = np.array([kind(text) for text in listed], dtype=dtype)
+        except (ValueError, OverflowError):  # not numbers, or too large for 64 bits
             continue
-        if all(repr(value) == text for value, text in zip(values, listed, strict=True)):
-            return pd.Series(values, dtype=np.int64 if kind is int else np.float64)
+        # NaN would be written back as an empty cell.
+        if np.isfinite(values).all() and [repr(value) for value in values.tolist()] == listed:
+            return pd.Series(values)
     return pd.Series(listed, dtype="str")

@@ -41,6 +41,7 @@ _ADVICE = (
     ("read-only transaction", "the store is read-only; open it where you may write"),
     ("database is locked", f"another process has been writing for {_BUSY_TIMEOUT_S} s; wait for it or end it"),
     ("not a database", "the file is not a store (not an SQLite database); give another path"),
+    ("disk i/o error", "the disk fails to read or write; check it and its free space"),
     ("malformed", "the file is damaged; restore it from a copy"),
     ("unable to open database file", "the file cannot be opened; does the directory exist, and may you write there?"),
     ("connection refused", "the database server does not answer; is it running?"),

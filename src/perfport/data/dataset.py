@@ -14,7 +14,7 @@ Example:
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -216,7 +216,10 @@ class Dataset:
             facts = "; ".join(map(str, here.diff(there)))
             raise UsageError(f"rows of environments '{here.name}' and '{there.name}' cannot be joined: {facts}")
         if self.space != other.space:
-            raise UsageError(f"the spaces differ: options {_listed(self.space.names)} and {_listed(other.space.names)}")
+            mine, theirs = ({option.name: option for option in part.space.options} for part in (self, other))
+            differing = [name for name in dict.fromkeys([*mine, *theirs]) if mine.get(name) != theirs.get(name)]
+            what = f"options {_listed(differing)}" if differing else "their rules or names"
+            raise UsageError(f"rows of two spaces cannot be joined; they differ in {what}")
         units = [{name: known.unit for name, known in part.properties.items()} for part in (self, other)]
         if units[0] != units[1]:
             raise UsageError(f"the properties or their units differ: {units[0]} and {units[1]}")
@@ -357,5 +360,5 @@ def _column_bytes(column: "pd.Series[Any]") -> bytes:
     return json.dumps([str(level) for level in levels]).encode() + np.asarray(codes, dtype=np.int64).tobytes()
 
 
-def _listed(names: object) -> str:
-    return ", ".join(map(str, names)) if names is not None else ""  # type: ignore[call-overload]
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names))

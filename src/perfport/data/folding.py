@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Status
@@ -30,7 +31,7 @@ def log_standard_error(values: FloatArray) -> float:
     return error if len(values) == 2 else error * _MEDIAN_OVER_MEAN
 
 
-def row_groups(configurations: pd.DataFrame) -> list[np.ndarray]:
+def row_groups(configurations: pd.DataFrame) -> list[NDArray[np.intp]]:
     """Return the row numbers of each distinct configuration, in order of first appearance."""
     # Levels become codes first: grouping by a hash of mixed dtypes would treat inactive cells (NaN) as different.
     codes = pd.DataFrame({name: pd.factorize(configurations[name])[0] for name in configurations.columns})
@@ -64,7 +65,7 @@ def fold_replicates(dataset: Dataset) -> Dataset:
     )
 
 
-def _medians(values: FloatArray, groups: Sequence[np.ndarray]) -> FloatArray:
+def _medians(values: FloatArray, groups: Sequence[NDArray[np.intp]]) -> FloatArray:
     medians = np.full(len(groups), np.nan)
     for place, rows in enumerate(groups):
         present = values[rows][np.isfinite(values[rows])]
@@ -73,7 +74,7 @@ def _medians(values: FloatArray, groups: Sequence[np.ndarray]) -> FloatArray:
     return medians
 
 
-def _errors(dataset: Dataset, name: str, groups: Sequence[np.ndarray]) -> FloatArray:
+def _errors(dataset: Dataset, name: str, groups: Sequence[NDArray[np.intp]]) -> FloatArray:
     values, known = dataset.responses[name], dataset.log_se[name]
     return np.array(
         [

@@ -11,10 +11,10 @@ from perfport.errors import UsageError
 from perfport.space.columns import INACTIVE, NOT_A_LEVEL, column_of, positions_of
 from perfport.space.options import Level, Option
 
-__all__ = ["LevelProblem", "infer_options", "level_column", "levels_of"]
+__all__ = ["MOST_LISTED_LEVELS", "LevelProblem", "infer_options", "level_column", "levels_of"]
 
 # More numbers than this in one column are a range, not a list of levels (clock tables have up to about 50 steps).
-_MOST_LISTED_LEVELS = 64
+MOST_LISTED_LEVELS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _inferred(frame: pd.DataFrame, name: str) -> Option:
         return Option(name=name, type="boolean")
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
         whole = all(float(value).is_integer() for value in found)
-        if len(found) <= _MOST_LISTED_LEVELS:
+        if len(found) <= MOST_LISTED_LEVELS:
             return Option(name=name, type="ordinal", values=tuple(sorted(found)))
         return Option(name=name, type="integer" if whole else "float", lower=min(found), upper=max(found))
     return Option(name=name, type="categorical", values=tuple(sorted(str(value) for value in found)))

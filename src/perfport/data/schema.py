@@ -282,7 +282,7 @@ def parse_card(content: bytes, path: Path) -> Card:
         data = yaml.load(content.decode("utf-8"), Loader=_CardLoader)  # noqa: S506  # a safe loader, see below
     except UnicodeDecodeError as error:
         raise TableError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8", file=path) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise TableError(f"{path}: not YAML: {_yaml_problem(error)}", file=path) from error
     if not isinstance(data, dict):
         raise TableError(f"{path}: a card is a mapping with system, options, objectives, environments", file=path)
@@ -308,7 +308,7 @@ def _is_plain(unit: str) -> bool:
     return any(conversion_factor(unit, base) is not None for base in ("s", "J", "W", "Hz", "B"))
 
 
-def _yaml_problem(error: yaml.YAMLError | RecursionError) -> str:
+def _yaml_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
     return where + " ".join(str(getattr(error, "problem", None) or error).split())

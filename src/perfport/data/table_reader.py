@@ -130,6 +130,9 @@ def _notes(table: CsvTable, card: Card) -> pd.DataFrame | None:
         if role in card.special_columns:
             table.column(card.special_columns[role], f"the {role} column of the card")
     if card.reason_column is not None:
+        if "reason" in columns:
+            text = f"column 'reason' is a note, but the card gives the reasons in '{card.reason_column}'; rename one"
+            raise TableError(f"{table.path}: {text}", file=table.path)
         columns["reason"] = pd.Series(table.column(card.reason_column, "why a row is not ok"), dtype="str")
     return pd.DataFrame(columns) if columns else None
 

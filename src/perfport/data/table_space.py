@@ -6,16 +6,14 @@ from typing import Any
 
 from perfport.data.cells import number, read_csv
 from perfport.data.environment import FACETS, Environment, Fact
+from perfport.data.frames import MOST_LISTED_LEVELS
 from perfport.data.measurement import Property, unit_of
 from perfport.data.schema import CARD_FILE, Card, EnvironmentCard, ObjectiveCard, OptionCard, RangeCard
-from perfport.errors import SpaceError, TableError
+from perfport.errors import SpaceError, TableError, UsageError
 from perfport.space.options import Level, Option
 from perfport.space.space import Space
 
 __all__ = ["check_environments", "environment_of", "file_of", "property_of", "space_of"]
-
-# More numbers than this are a range, unless the card lists them (clock tables have up to about 50 steps).
-_MOST_LISTED_NUMBERS = 64
 
 
 def environment_of(system: str, card: EnvironmentCard) -> Environment:
@@ -40,7 +38,10 @@ def check_environments(root: Path, card: Card) -> None:
     seen: dict[str, str] = {}
     for item in card.environments:
         file_of(root, item)
-        fingerprint = environment_of(card.system, item).fingerprint
+        try:
+            fingerprint = environment_of(card.system, item).fingerprint
+        except UsageError as error:
+            raise TableError(f"{root / CARD_FILE}: {error}", file=root / CARD_FILE, **error.details) from error
         if fingerprint in seen:
             raise TableError(
                 f"{root / CARD_FILE}: environments '{seen[fingerprint]}' and '{item.name}' state the same hardware, "
@@ -136,7 +137,7 @@ def _option_of(card: OptionCard, found: list[Level] | None) -> Option:
     values = card.values
     if isinstance(values, tuple):
         fields["values"] = values
-    elif found is not None and card.type in ("float", "integer") and len(found) > _MOST_LISTED_NUMBERS:
+    elif found is not None and card.type in ("float", "integer") and len(found) > MOST_LISTED_LEVELS:
         fields |= {"lower": found[0], "upper": found[-1]}
     elif found is not None:
         fields["values"] = tuple(found)

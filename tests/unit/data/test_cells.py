@@ -65,6 +65,10 @@ def test_numbers_match_levels_by_value() -> None:
         (["1.0e3"], "O"),
         (["none", "1"], "O"),
         (["1", ""], "O"),
+        (["1", "nan"], "O"),
+        (["inf"], "O"),
+        (["99999999999999999999"], "O"),
+        (["9" * 5000], "O"),
     ],
 )
 def test_notes_become_numbers_only_if_nothing_is_lost(texts: list[str], kind: str) -> None:

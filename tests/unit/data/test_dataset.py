@@ -264,7 +264,7 @@ def test_concat_refuses_other_environments_spaces_and_units() -> None:
     with pytest.raises(UsageError, match=r"units differ: .*'s'.*'ms'"):
         dataset.concat(Dataset(**fields(properties={TIME: Property(TIME, "ms")})))
     wider = Space([Option(name="threads", type="ordinal", values=(1, 2, 4, 8))])
-    with pytest.raises(UsageError, match="the spaces differ"):
+    with pytest.raises(UsageError, match="they differ in options threads"):
         dataset.concat(Dataset(**fields(space=wider)))
 
 

@@ -71,6 +71,7 @@ def changed(*place: str | int, **fields: Any) -> dict[str, Any]:
         (b"system: a\nsystem: b\n", "line 2, column 1: key 'system' is repeated"),
         (b"system: !!python/object:os.system a\n", "not YAML: line 1, column 9: could not determine a constructor"),
         (b"[" * 100_000, "not YAML"),
+        (b"system: " + b"9" * 5000, "not YAML: Exceeds the limit"),
         ({}, "system: Field required; options: Field required; objectives: Field required"),
         (changed(system=""), "system: String should have at least 1 character"),
         (changed(options=[]), "options: Tuple should have at least 1 item"),

@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -208,6 +209,17 @@ def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingPackageError, match=r"needs .* 'psycopg'; install it: pip install 'psycopg\[binary\]'"):
         Store.open("postgresql://localhost/perfport")
+
+
+def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    # What is left when a process is killed while it makes a store.
+    path.touch()
+    assert len(filled(path)) == 3
+
+
+def test_reading_tables_needs_no_database() -> None:
+    check = "import sys; import perfport.data.tables; sys.exit('sqlalchemy' in sys.modules or 'alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:

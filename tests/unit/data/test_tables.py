@@ -175,6 +175,8 @@ RANGE = [option("threads", "ordinal", {"min": 1, "max": 2}), option("mode", "cat
 SPARE = [*samples.CARD["options"], option("spare", "ordinal")]
 UP, ROOT = ({"environments": [{"name": "b", "file": file}]} for file in ("../b.csv", "/etc/passwd"))
 HOW = f"how,threads,mode,{TIME}\nfine,1,none,0.9\n"
+REASONS = f"threads,mode,{TIME},why,reason\n1,none,0.9,a,b\n"
+HOT = environment("board", hardware={"clock": float("inf")})
 TWINS = [environment("board", hardware="x"), environment("b", hardware="x")]
 WRONG = [
     ("no objective column", {}, CSV.replace(TIME, "time"), r"board\.csv: no column 'inference_time_s' \(an objective"),
@@ -216,6 +218,18 @@ WRONG = [
     ("level out of range", {"options": RANGE}, CSV, "option 'threads': a file holds 4, the card says 1 to 2"),
     ("text in an ordinal", {"options": [option("mode", "ordinal")]}, CSV, "option 'mode' is ordinal, but a file hold"),
     ("option of no file", {"options": SPARE}, CSV, r"no column 'spare' \(an option of the card\)"),
+    (
+        "infinite fact",
+        {"environments": [environment("board", hardware={"clock": float("inf")})]},
+        CSV,
+        "hardware.clock is inf",
+    ),
+    (
+        "two reasons",
+        {"reason_column": "why"},
+        REASONS,
+        "column 'reason' is a note, but the card gives the re",
+    ),
     ("forbidden row", {"forbidden": ["threads == 1"]}, CSV, r"row 1 \(line 2\): is ok, but the card does not allow it"),
     ("wrong constraint", {"constraints": ["thread < 3"]}, CSV, r"datacard\.yaml: .*thread"),
     ("same facts", {"environments": TWINS}, CSV, "environments 'board' and 'b' state the same"),
