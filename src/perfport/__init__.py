@@ -11,6 +11,8 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from perfport.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from perfport.advise.recommend import recommend as recommend
     from perfport.data.dataset import Dataset as Dataset
@@ -47,7 +49,6 @@ _HOME = {
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605  # one list of names, not two
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -39,7 +39,7 @@ from perfport.report.assembly import (
     replicate_row,
     versions,
 )
-from perfport.report.content import Choice, Comparison, ReportData, ReportedEnvironment, Reproduction
+from perfport.report.content import Choice, Comparison, ReportData, ReportedEnvironment, Reproduction, Role
 from perfport.report.page import write_report
 from perfport.report.progress import MeasuringProgress
 from perfport.report.terminal import (
@@ -256,9 +256,8 @@ class _Teller:
             absent=self.absent,
             comparison=comparison,
             predictions=predicted_and_measured(model, rows.chosen, rows.test, coverage=COVERAGE),
-            influences=(
-                influences_of(before, self.source.space, here, "source"),
-                influences_of(model, self.target.space, there, "target"),
+            influences=influences_of(
+                [(before, self.source.space, here, "source"), (model, self.target.space, there, "target")]
             ),
             recommendation=choice,
             verdict=model.verdict,
@@ -266,11 +265,12 @@ class _Teller:
         )
 
     def environments(self) -> tuple[ReportedEnvironment, ...]:
+        roles: tuple[tuple[Rig, Role], ...] = ((self.source, "source"), (self.target, "target"))
         return tuple(
             ReportedEnvironment(
                 rig.environment, role, measuring_summary(self.measured[rig.environment.name], PROPERTY.name)
             )
-            for rig, role in ((self.source, "source"), (self.target, "target"))
+            for rig, role in roles
         )
 
     def measure(self, rig: Rig, frame: pd.DataFrame, *, block: int = 0) -> list[Measurement]:

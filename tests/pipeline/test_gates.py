@@ -37,7 +37,12 @@ def make(target: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("lint", "tests/test_planted.py", "import os\n", "F401"),
         ("types", "src/perfport/planted.py", '"""Planted."""\n\nx: int = "text"\n', "Incompatible types"),
         ("types", "tests/test_planted.py", "def test_x():\n    pass\n", "missing a return type"),
-        ("imports", "src/perfport/space/planted.py", "import perfport.data.dataset\n", "space.planted -> perfport.data"),
+        (
+            "imports",
+            "src/perfport/space/planted.py",
+            "import perfport.data.dataset\n",
+            "space.planted -> perfport.data",
+        ),
         ("imports", "src/perfport/transfer/planted.py", "import perfport.measure.base\n", "BROKEN"),
         ("imports", "src/perfport/space/planted.py", "import onnxruntime\n", "BROKEN"),
         ("imports", "src/perfport/unlisted.py", '"""Has no place in the house."""\n', "unlisted"),

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from perfport import __version__
 from perfport.cli import measuring, modelling, story, tables
 from perfport.cli.console import err
 from perfport.errors import PerfError
+from perfport.version import __version__
 
 __all__ = ["app", "main", "run"]
 

@@ -39,13 +39,12 @@ MAX_POOL = 20_000
 
 
 class Pool(Protocol):
-    """Target configurations to choose from.
+    """Target configurations to choose from."""
 
-    Attributes:
-        configurations: One a row.
-    """
-
-    configurations: pd.DataFrame
+    @property
+    def configurations(self) -> pd.DataFrame:
+        """One configuration a row."""
+        ...
 
     def take(self, rows: "NDArray[np.int64]") -> Dataset:
         """Return the rows measured: looked up, or measured now."""

@@ -237,7 +237,7 @@ def _errors_on(model: "TransferredModel", others: "Dataset | None") -> "Errors |
 def _unseen(dataset: "Dataset", recipe: "Recipe") -> "Dataset | None":
     """Return the usable rows of a dataset whose configuration the model has not seen."""
     from perfport.data.measurement import configuration_key
-    from perfport.measure.rig import configurations_of
+    from perfport.measure.rows import configurations_of
 
     usable = dataset.with_rows_ok(recipe.property)
     keys = [configuration_key(found) for found in configurations_of(dataset.space, usable.configurations)]

@@ -2,13 +2,13 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
 from perfport.advise.explain import explain
-from perfport.advise.explanation import EffectCurve
+from perfport.advise.explanation import EffectCurve, Explanation
 from perfport.advise.recommend import recommend
 from perfport.advise.rendering import level_text
 from perfport.data.dataset import Dataset
@@ -129,22 +129,39 @@ def predicted_and_measured(
     )
 
 
-def influences_of(model: PerformanceModel, space: Space, environment: str, role: Role) -> EnvironmentInfluences:
-    """Return the strongest influences of a model: shares of the variance of the log response over the space."""
-    explanation = explain(model, space)
-    unit = explanation.property.unit
+def influences_of(models: Sequence[tuple[PerformanceModel, Space, str, Role]]) -> tuple[EnvironmentInfluences, ...]:
+    """Return what matters in each environment: shares of the variance of the log response over the space.
+
+    What is strong in one environment is listed for all that have the options, so that they can be compared.
+
+    Args:
+        models: Model, its space, name of its environment, its role.
+    """
+    explained = [explain(model, space) for model, space, _, _ in models]
+    strongest: dict[frozenset[str], float] = {}
+    for explanation in explained:
+        for influence in explanation.influences:
+            key = frozenset(influence.options)
+            strongest[key] = max(influence.share, strongest.get(key, 0.0))
+    shown = sorted(strongest, key=lambda key: -strongest[key])[:SHOWN_INFLUENCES]
+    return tuple(
+        EnvironmentInfluences(environment, role, tuple(_influences(explanation, space, shown)))
+        for explanation, (_, space, environment, role) in zip(explained, models, strict=True)
+    )
+
+
+def _influences(explanation: Explanation, space: Space, shown: Sequence[frozenset[str]]) -> Iterator[Influence]:
     curves = {curve.option: curve for curve in explanation.curves}
-    shown = []
-    effect: Effect
-    for influence in explanation.influences[:SHOWN_INFLUENCES]:
+    for influence in explanation.influences:
+        if frozenset(influence.options) not in shown:
+            continue
+        effect: Effect = "mixed"
+        detail = ""
         if len(influence.options) == 1:
             curve = curves[influence.options[0]]
-            ordered = space.option(curve.option).type != "categorical"
-            effect, detail = _direction(curve, ordered), _detail(curve, unit)
-        else:
-            effect, detail = "mixed", ""
-        shown.append(Influence(influence.options, influence.share, effect, detail, influence.lower, influence.upper))
-    return EnvironmentInfluences(environment, role, tuple(shown))
+            effect = _direction(curve, space.option(curve.option).type != "categorical")
+            detail = _detail(curve, explanation.property.unit)
+        yield Influence(influence.options, influence.share, effect, detail, influence.lower, influence.upper)
 
 
 def _direction(curve: EffectCurve, ordered: bool) -> Effect:
@@ -198,7 +215,7 @@ def report_of(
         environments=(*sources, ReportedEnvironment(target.environment, "target", _summary_of(target))),
         comparison=comparison,
         predictions=predicted_and_measured(model, target, test),
-        influences=(influences_of(model, target.space, target.environment.name, "target"),),
+        influences=influences_of([(model, target.space, target.environment.name, "target")]),
         recommendation=choice or _predicted_choice(model, target.space),
         verdict=model.verdict,
         reproduction=Reproduction(_command(recipe), recipe.seed, versions()),

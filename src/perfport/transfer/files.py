@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perfport import __version__
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Environment
 from perfport.data.files import replaced_when_whole
@@ -38,6 +37,7 @@ from perfport.space.space import Space
 from perfport.transfer.api import transfer
 from perfport.transfer.recipe import Recipe
 from perfport.transfer.transferred import TransferredModel
+from perfport.version import __version__
 
 __all__ = ["load_model", "save_model"]
 
@@ -122,8 +122,8 @@ def load_model(path: str | Path) -> TransferredModel:
     got = model.predict(recipe.target.configurations.iloc[: len(expected)])
     if got.shape != expected.shape or not np.allclose(got, expected, rtol=TOLERANCE, atol=0.0):
         raise ModelFileError(
-            f"{source}: the model, made by perfport {manifest.get('perfport')}, comes out different with {__version__}; "
-            "make it again with perfport transfer",
+            f"{source}: the model, made by perfport {manifest.get('perfport')}, comes out different with "
+            f"{__version__}; make it again with perfport transfer",
             path=source,
         )
     return model
