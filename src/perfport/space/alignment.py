@@ -301,7 +301,8 @@ def _pair_notes(source: Option, target: Option, match: Match, never_seen: tuple[
             else "has a unit in one space only, taken as equal"
         )
         notes.append(f"{name}: {text}")
-    if match != "value" and source.type in _ORDERED and not _is_matched(source, target, match):
+    can_differ = match != "value" and source.type in _ORDERED and source.levels != target.levels
+    if can_differ and not _is_matched(source, target, match):
         notes.append(f"{name} cannot be matched by {match}, so it is by value")
     if source.is_constant and not target.is_constant:
         notes.append(f"{name} never changes in the source, which says nothing about its influence")

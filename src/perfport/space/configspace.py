@@ -101,7 +101,8 @@ def from_configspace(configuration_space: ConfigSpace.ConfigurationSpace) -> Spa
     Distributions and weights are not carried over: levels are what a space is about.
 
     Raises:
-        SpaceError: If a hyperparameter has no bounds, or a rule has no counterpart here.
+        SpaceError: If a hyperparameter is no option here (an integer range beyond a million levels), or a
+            rule has no counterpart.
     """
     parameters = sorted(configuration_space.values(), key=_position)
     return Space(
@@ -279,17 +280,12 @@ def _option(parameter: Any) -> Option:
         is_boolean = all(isinstance(level, bool | np.bool_) for level in levels)
         fields = {"type": "boolean" if is_boolean else "ordinal" if ordered else "categorical"} | fields
         return Option(**fields, values=levels, default=parameter.default_value)
-    lower, upper = getattr(parameter, "lower", None), getattr(parameter, "upper", None)
-    if lower is None or upper is None or not np.isfinite([lower, upper]).all():
-        raise SpaceError(
-            f"option '{parameter.name}': {type(parameter).__name__} has no bounds; give it lower and upper"
-        )
     is_integer = isinstance(parameter, ConfigSpace.hyperparameters.IntegerHyperparameter)
     fields = {
         "type": "integer" if is_integer else "float",
         "scale": "log" if getattr(parameter, "log", False) else None,
     } | fields
-    return Option(**fields, lower=lower, upper=upper, default=parameter.default_value)
+    return Option(**fields, lower=parameter.lower, upper=parameter.upper, default=parameter.default_value)
 
 
 def _condition_text(condition: Any) -> str:

@@ -204,10 +204,9 @@ class Option(BaseModel):
     @property
     def default_level(self) -> Level:
         """The level used when nothing is chosen: `default`, else the first level, else `lower`."""
-        if self.default is None:
-            return self.levels[0] if self.levels else self.bounds[0]
-        code = self.code(self.default)
-        return self.default if code is None or self.levels is None else self.levels[code]
+        if self.levels is None:
+            return self.bounds[0] if self.default is None else float(self.default)
+        return self.levels[0 if self.default is None else self.code(self.default) or 0]
 
     @property
     def allowed(self) -> str:

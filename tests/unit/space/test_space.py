@@ -25,7 +25,7 @@ def rows_of(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 def test_enumeration_size_and_validity_agree_with_brute_force(planned: PlannedSpace) -> None:
     expected = planned.valid()
     if not expected:
-        with pytest.raises(SpaceError, match="no valid configuration|the given defaults"):
+        with pytest.raises(SpaceError, match=r"no valid configuration|the given defaults"):
             planned.space()
         return
     try:
