@@ -32,9 +32,8 @@ def tidy_rows(measurements: Sequence[Measurement], units: Mapping[tuple[str, str
         if name.startswith("option.") and frame[name].dtype == object:
             # One column, one type: Parquet knows no other, and True beside 'auto' is text to every reader.
             kinds = {type(level) for level in frame[name].dropna()}
-            frame[name] = (
-                frame[name].astype("str" if len(kinds - {int, float}) else "float64") if len(kinds) > 1 else frame[name]
-            )
+            if len(kinds) > 1:
+                frame[name] = frame[name].astype("float64" if kinds == {int, float} else "str")
     return frame
 
 

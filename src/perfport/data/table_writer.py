@@ -98,39 +98,39 @@ class TableFolder:
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns beside options, responses and notes; the same in all files, as one card describes them."""
+    """The columns beside options and responses; the same in all files, as one card describes them.
+
+    Each takes its usual name, or one like it where an option or a property has that name.
+    """
 
     special: Mapping[str, str]
     log_se: Mapping[str, str]
+    notes: Mapping[str, str]
 
     @classmethod
     def of(cls, datasets: Sequence[Dataset]) -> "_Columns":
         first = datasets[0]
         taken = {*first.space.names, *first.properties}
-        for dataset in datasets:
-            notes = [] if dataset.notes is None else [str(name) for name in dataset.notes.columns]
-            clash = sorted({*first.space.names, *first.properties}.intersection(notes))
-            if clash:
-                raise TableError(f"note '{clash[0]}' has the name of an option or a property; rename it")
-        taken |= {str(name) for dataset in datasets if dataset.notes is not None for name in dataset.notes.columns}
+        noted = [str(name) for dataset in datasets if dataset.notes is not None for name in dataset.notes.columns]
+        notes = {name: _free(name, taken) for name in dict.fromkeys(noted)}
         special: dict[str, str] = {}
         if any((dataset.status != Status.OK.value).any() for dataset in datasets):
             special["outcome"] = _free("status", taken)
         if any(np.isfinite(dataset.cost_s).any() for dataset in datasets):
             special["cost"] = _free("cost_s", taken)
-        if any(dataset.notes is not None and "reason" in dataset.notes for dataset in datasets):
-            special["reason"] = "reason"
+        if "reason" in notes:
+            special["reason"] = notes["reason"]
         known = [
             name for name in first.properties if any(np.isfinite(dataset.log_se[name]).any() for dataset in datasets)
         ]
-        return cls(special, {name: _free(f"{name}_log_se", taken) for name in known})
+        return cls(special, {name: _free(f"{name}_log_se", taken) for name in known}, notes)
 
     def csv_text(self, dataset: Dataset, index_column: str) -> str:
         """Return the CSV of one dataset."""
         _check_no_replicates(dataset)
         columns = dict(self._texts(dataset))
         if index_column:
-            if index_column not in columns:
+            if self.notes.get(index_column) != index_column or index_column not in columns:
                 name = dataset.environment.name
                 raise TableError(f"environment '{name}': the notes have no index column '{index_column}'")
             columns = {index_column: columns[index_column]} | columns
@@ -150,9 +150,9 @@ class _Columns:
             yield self.special["cost"], _number_texts(dataset.cost_s)
         notes = pd.DataFrame(index=range(len(dataset))) if dataset.notes is None else dataset.notes
         if "reason" in self.special and "reason" not in notes:
-            yield "reason", [""] * len(dataset)
+            yield self.special["reason"], [""] * len(dataset)
         for name in notes.columns:
-            yield str(name), [_note_text(value) for value in notes[name].tolist()]
+            yield self.notes[str(name)], [_note_text(value) for value in notes[name].tolist()]
 
 
 def _quoted(text: str) -> str:

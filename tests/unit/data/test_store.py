@@ -5,7 +5,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -131,27 +132,22 @@ def test_a_directory_without_permission_is_refused(path: Path) -> None:
         Store.open(path)
 
 
-class as_nobody:  # noqa: N801  # reads as a statement
-    """Give up root's right to write everywhere, as far as this process can."""
-
-    def __init__(self, folder: Path, mode: int) -> None:
-        self.folder, self.mode = folder, mode
-
-    def __enter__(self) -> None:
-        for parent in self.folder.parents:
-            if parent.owner() == Path.cwd().owner() and "pytest" in parent.name:
-                parent.chmod(0o755)
-        self.folder.chmod(self.mode)
-        if os.geteuid() == 0:
+@contextmanager
+def as_nobody(folder: Path, mode: int) -> Iterator[None]:
+    """Set the mode of a folder, and give up root's right to ignore it."""
+    for parent in folder.parents:
+        if "pytest" in parent.name:
+            parent.chmod(0o755)  # pytest keeps its folders to itself
+    folder.chmod(mode)
+    is_root = os.geteuid() == 0
+    try:
+        if is_root:
             os.seteuid(65534)
-            self.is_root = True
-        else:
-            self.is_root = False
-
-    def __exit__(self, *_: object) -> None:
-        if self.is_root:
+        yield
+    finally:
+        if is_root:
             os.seteuid(0)
-        self.folder.chmod(0o755)
+        folder.chmod(0o755)
 
 
 def _other_database(path: Path) -> None:

@@ -101,7 +101,7 @@ def test_notes_and_index_survive(tmp_path: Path) -> None:
 
 
 def test_reasons_survive_and_columns_give_way_to_names_in_use(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"status": ["a", "b"], "cost_s": [1, 2], TIME: [0.1, 0.2]})
+    frame = pd.DataFrame({"status": ["a", "b"], "cost_s": [1, 2], "blocks": [8, 4], "reason": [1, 2], TIME: [0.1, 0.2]})
     plain = Dataset.from_frame(frame, properties=[TIME], environment=samples.BOARD)
     dataset = Dataset(
         space=plain.space,
@@ -111,13 +111,14 @@ def test_reasons_survive_and_columns_give_way_to_names_in_use(tmp_path: Path) ->
         responses={TIME: np.array([0.1, np.nan])},
         status=np.array(["ok", "failed"]),
         cost_s=np.array([1.5, np.nan]),
-        notes=pd.DataFrame({"reason": ["", "no such kernel"]}),
+        notes=pd.DataFrame({"reason": ["", "no such kernel"], "blocks": [1, 3]}),
     )
     write_tables(tmp_path / "t", SystemTables.of("s", [dataset]))
     again = read_tables(tmp_path / "t").environments["board"]
     assert again.key == dataset.key
     assert again.notes is not None
     assert again.notes["reason"].tolist() == ["", "no such kernel"]
+    assert again.notes["blocks_"].tolist() == [1, 3]
 
 
 def test_compressed_tables_are_the_same_bytes_each_time(tmp_path: Path) -> None:
