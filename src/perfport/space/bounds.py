@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfport.space.constraints import BoolArray, Expression, Operand, evaluated, logical
+from perfport.space.grammar import names_in
 
 __all__ = ["Certainty", "certainty"]
 
@@ -54,7 +55,7 @@ def certainty(
 
 
 def _truth(node: ast.expr, operands: Mapping[str, Operand], ranges: Mapping[str, tuple[float, float]]) -> Certainty:
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} - {"min", "max", "abs"}
+    names = set(names_in(node))
     if names <= operands.keys():
         values, known = logical(evaluated(node, operands))
         return Certainty(values, values | ~known)
@@ -82,7 +83,7 @@ def _compared(
     certain = reduce(np.logical_and, [link.certain for link in links])
     possible = reduce(np.logical_and, [link.possible for link in links])
     # Undecided where an assigned operand is inactive: not certain, and nothing that would exclude the row.
-    used = [operands[part.id] for part in ast.walk(node) if isinstance(part, ast.Name) and part.id in operands]
+    used = [operands[name] for name in names_in(node) if name in operands]
     active = reduce(np.logical_and, [operand.active for operand in used], np.asarray(True))
     return Certainty(certain & active, possible | ~active)
 

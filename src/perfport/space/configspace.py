@@ -22,7 +22,7 @@ import numpy as np
 from perfport.errors import SpaceError
 from perfport.space.columns import operand_of_cells
 from perfport.space.constraints import Expression, evaluated, logical
-from perfport.space.grammar import literal_of, quoted
+from perfport.space.grammar import literal_of, names_in, quoted
 from perfport.space.options import Level, Option
 from perfport.space.space import Space
 
@@ -145,9 +145,7 @@ class _Writer:
                     ast.Compare(sides[place], [operator], [sides[place + 1]]) for place, operator in enumerate(node.ops)
                 ]
                 return self._spelt(ast.BoolOp(ast.And(), links), rule, negated=negated)
-        names = list(
-            dict.fromkeys(part.id for part in ast.walk(node) if isinstance(part, ast.Name) and part.id in self.options)
-        )
+        names = names_in(node)
         if all(self.options[name].levels is not None for name in names):
             return self._level_by_level(node, names, rule, negated=negated)
         return [(clause,) for clause in self._limits(node, rule, negated=negated)]

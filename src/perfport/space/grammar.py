@@ -16,7 +16,7 @@ from perfport.errors import SpaceError
 from perfport.space.messages import listing, near
 from perfport.space.options import Kind, Level
 
-__all__ = ["ARITHMETIC", "MAX_DEPTH", "MAX_LENGTH", "ORDER", "literal_of", "parse_tree", "quoted"]
+__all__ = ["ARITHMETIC", "MAX_DEPTH", "MAX_LENGTH", "ORDER", "literal_of", "names_in", "parse_tree", "quoted"]
 
 MAX_LENGTH = 1000  # characters; longer rules are several rules
 MAX_DEPTH = 32  # nested operators; far beyond what a person writes, far below Python's recursion limit
@@ -92,6 +92,14 @@ def quoted(name: str) -> str:
     except (SyntaxError, ValueError):
         is_plain = False
     return name if is_plain else f"`{name}`"
+
+
+def names_in(node: ast.expr) -> list[str]:
+    """Return the options a part of a checked tree names, each once; functions are none."""
+    functions = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
+    return list(
+        dict.fromkeys(part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in functions)
+    )
 
 
 def literal_of(node: ast.expr) -> Level | None:

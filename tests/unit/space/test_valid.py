@@ -1,5 +1,6 @@
 """Counting and sampling: exact on what rules leave, uniform over valid configurations."""
 
+from itertools import product
 from math import comb
 
 import numpy as np
@@ -116,6 +117,17 @@ def test_rules_prune_before_all_options_are_there() -> None:
     assert space.size() == comb(20, 6)
     assert space.size_is_exact
     assert len(space.sample(500, np.random.default_rng(0)).drop_duplicates()) == 500
+
+
+def test_options_called_like_functions_are_options() -> None:
+    parts = [Option(name=name, type="integer", lower=1, upper=9) for name in ("a", "min", "b", "max")]
+    space = Space(parts, constraints=["`min` <= min(a, b)", "max(a, `min`) + abs(b) <= `max`"])
+    frame = next(space.enumerate())
+    a, low, b, high = (frame[name] for name in space.names)
+    assert ((low <= np.minimum(a, b)) & (np.maximum(a, low) + b <= high)).all()
+    assert len(frame) == sum(
+        low <= min(a, b) and max(a, low) + b <= high for a, low, b, high in product(range(1, 10), repeat=4)
+    )
 
 
 def test_too_large_a_count_is_estimated() -> None:
