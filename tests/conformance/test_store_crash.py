@@ -39,6 +39,7 @@ def acknowledged(writer: "subprocess.Popen[str]") -> list[tuple[int, int]]:
     return [(int(block), int(new)) for block, new in (line.split() for line in lines if len(line.split()) == 2)]
 
 
+@pytest.mark.slow
 def test_two_processes_append_at_once(tmp_path: Path) -> None:
     path = tmp_path / "perfport.db"
     writers = [start_writer(path, first, first + 40) for first in (0, 20)]
@@ -88,6 +89,7 @@ def assert_sound(kept: list[Measurement]) -> None:
     assert kept == [measurement(block=block) for block in blocks]
 
 
+@pytest.mark.slow
 def test_a_store_opens_with_a_log_that_a_killed_writer_left(tmp_path: Path) -> None:
     path = tmp_path / "perfport.db"
     writer = start_writer(path, 0, 100_000)
