@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SideBySide", "measure_side_by_side"]
 
-_LABEL = "side by side"
+# Far from the blocks of campaigns: these are replicates too, but share their child processes.
+FIRST_BLOCK = 1000
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def measure_side_by_side(
 ) -> SideBySide:
     """Measure a few configurations in turn, `rounds` times, in random order within each round.
 
-    The measurements are kept apart from those of campaigns by a label in their protocol; calling
+    The measurements are kept apart from those of campaigns by the numbers of their blocks; calling
     again with the same arguments measures only what is missing.
 
     Args:
@@ -103,22 +104,23 @@ def measure_side_by_side(
     """
     rig = environment if isinstance(environment, Rig) else rig_of(environment)
     rows = configurations_of(rig.space, configurations)
-    labelled = (protocol or Protocol()).model_copy(update={"label": _LABEL})
-    tasks = [[task_of(rig, row, block, seed) for block in range(rounds)] for row in rows]
+    protocol = protocol or Protocol()
+    blocks = range(FIRST_BLOCK, FIRST_BLOCK + rounds)
+    tasks = [[task_of(rig, row, block, seed) for block in blocks] for row in rows]
     if rounds < 1 or len({task.key for turns in tasks for task in turns[:1]}) < 2:
         raise UsageError(
             f"side by side needs two distinct configurations and a round, got {len(rows)} rows and {rounds} rounds"
         )
     ordered = [
-        tasks[index][block]
-        for block in range(rounds)
-        for index in rng_for(seed, "side by side", block).permutation(len(rows))
+        tasks[index][place]
+        for place in range(rounds)
+        for index in rng_for(seed, "side by side", place).permutation(len(rows))
     ]
-    measure_tasks(ordered, store, labelled, campaign=campaign, progress=progress, lease=lease, keep_children=True)
-    made = measurements_of([rig], store, labelled)
+    measure_tasks(ordered, store, protocol, campaign=campaign, progress=progress, lease=lease, keep_children=True)
+    made = measurements_of([rig], store, protocol)
     # Stopped early, the last rounds are missing, for every configuration alike.
-    whole = [block for block in range(rounds) if all(turns[block].key in made for turns in tasks)]
-    return SideBySide(tuple(tuple(made[turns[block].key] for block in whole) for turns in tasks))
+    whole = [place for place in range(rounds) if all(turns[place].key in made for turns in tasks)]
+    return SideBySide(tuple(tuple(made[turns[place].key] for place in whole) for turns in tasks))
 
 
 def _values(measurements: Sequence[Measurement], property: str) -> list[float]:

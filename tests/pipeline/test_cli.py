@@ -1,0 +1,133 @@
+"""The command line as people use it: measure, transfer, use the model, look at it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from perfport.cli.app import run
+
+CAMPAIGN = """\
+name: toy
+environments:
+- {name: before, system: synthetic}
+- {name: after, system: synthetic, settings: {seed: 1}}
+configurations: 40
+replicates: 4
+"""
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def perfport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in a folder of its own, expect success, return its JSON."""
+    monkeypatch.chdir(tmp_path)
+    Path("campaign.yaml").write_text(CAMPAIGN)
+
+    def command(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert run([*arguments, "--json"]) == 0, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out)
+
+    return command
+
+
+def test_a_campaign_is_planned_measured_and_measured_only_once(perfport: Command) -> None:
+    assert perfport("plan", "campaign.yaml")["n_left"] == 88
+    assert perfport("measure", "campaign.yaml", "--max-runs", "10")["stopped_by"] == "max_runs"
+    assert perfport("plan", "campaign.yaml")["n_done"] == 10
+    assert perfport("measure", "campaign.yaml")["n_measured"] == 78
+    again = perfport("measure", "campaign.yaml")
+    assert (again["n_measured"], again["is_finished"]) == (0, True)
+
+
+def test_from_measurements_to_a_report(perfport: Command) -> None:
+    perfport("measure", "campaign.yaml")
+    made = perfport("transfer", "-s", "before", "-t", "after", "--budget", "8")
+    assert len(made["rows"]) == 8
+    assert made["errors_on_unseen_rows"]["n"] == 32
+    assert made["verdict"]["decision"] in {"helped", "no help", "harmful, not used"}
+
+    default = perfport("predict", "model.perfport")["predictions"][0]
+    assert 0 < default["inference_time_s_lower"] < default["inference_time_s"] < default["inference_time_s_upper"]
+
+    best = perfport("recommend", "model.perfport", "-n", "3")["recommendations"]
+    predicted = [item["predicted"] for item in best]
+    assert predicted == sorted(predicted)
+
+    verified = perfport("recommend", "model.perfport", "--measure", "campaign.yaml")["verified"]
+    assert verified["verified"]["value"] > 0
+    assert verified["default_measured"]["lower"] <= verified["default_measured"]["value"]
+
+    page = Path(perfport("report", "model.perfport", "--data", "perfport.db")["report"])
+    assert "after" in page.read_text(encoding="utf-8")
+
+
+def test_rows_are_measured_when_told_how(perfport: Command) -> None:
+    perfport("measure", "campaign.yaml")
+    made = perfport("transfer", "-s", "before", "-t", "after", "--measure", "campaign.yaml", "--budget", "5")
+    assert len(made["rows"]) == 5
+    assert made["errors_on_unseen_rows"] is None
+
+
+def test_a_file_of_configurations_is_predicted(perfport: Command) -> None:
+    perfport("measure", "campaign.yaml")
+    perfport("transfer", "-s", "before", "-t", "after", "-n", "6")
+    perfport("export", "tables", "-e", "after")
+    found = perfport("predict", "model.perfport", "-c", "tables/after.csv", "-o", "predicted.csv")
+    assert len(found["predictions"]) == len(pd.read_csv("predicted.csv")) == 40
+
+
+def test_tables_go_in_and_out_unchanged(perfport: Command, published: Path) -> None:
+    assert perfport("import", str(published / "data" / "icpe17_xz"))["rows_new"] == 1078
+    assert perfport("import", str(published / "data" / "icpe17_xz"))["rows_new"] == 0
+    assert perfport("export", "out", "-e", "worker73", "--campaign", "icpe17_xz")["rows"] > 100
+    assert perfport("export", "rows.parquet")["rows"] == 1078
+
+
+def test_doctor_says_why_energy_is_absent(perfport: Command) -> None:
+    checks = {check["name"]: check for check in perfport("doctor", "--noise-test", "0")["checks"]}
+    assert checks["clock"]["ok"]
+    if not checks["energy"]["ok"]:
+        assert checks["energy"]["detail"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        *["quickstart", "doctor", "plan", "measure", "import", "export", "transfer", "predict", "recommend", "report"],
+    ],
+)
+def test_help_fits_eighty_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*command.split(), "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert "Usage" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_importing_perfport_is_light() -> None:
+    script = "import sys, perfport; print([name for name in sys.argv[1:] if name in sys.modules])"
+    heavy = ["torch", "onnxruntime", "openvino", "plotly", "fastapi", "pandas", "sklearn", "sqlalchemy"]
+    command = [sys.executable, "-c", script, *heavy]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    import perfport
+
+    for name in perfport.__all__:
+        assert getattr(perfport, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'teleport'"):
+        perfport.teleport  # noqa: B018  # looking it up is the test
