@@ -99,13 +99,10 @@ def test_doctor_says_why_energy_is_absent(perfport: Command) -> None:
         assert checks["energy"]["detail"]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        *["quickstart", "doctor", "plan", "measure", "import", "export", "transfer", "predict", "recommend", "report"],
-    ],
-)
+COMMANDS = ["quickstart", "doctor", "plan", "measure", "import", "export", "transfer", "predict", "recommend", "report"]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_fits_eighty_columns(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 
 from perfport.advise.explain import explain
 from perfport.advise.explanation import EffectCurve, Explanation
@@ -110,19 +111,17 @@ def predicted_and_measured(
     model: TransferredModel, fitted: Dataset, test: Dataset | None, *, coverage: float = 0.9
 ) -> Predictions:
     """Return predictions and measurements of the fitted rows and, if given, of those the model never saw."""
-    both = fitted if test is None else fitted.concat(test)
     name = model.property.name
-    usable = np.isfinite(both.responses[name]) & (both.responses[name] > 0)
-    is_fitted = (np.arange(len(both)) < len(fitted))[usable]
-    shown = both.take(usable)
-    lower, upper = model.predict_interval(shown.configurations, coverage=coverage)
+    parts = [part.with_rows_ok(name) for part in (fitted, test) if part is not None]
+    configurations = pd.concat([part.configurations for part in parts], ignore_index=True)
+    lower, upper = model.predict_interval(configurations, coverage=coverage)
     # A single fitted row leaves the error unknown: its limits are 0 and infinity, which no axis can show.
     has_limits = bool(np.all(np.isfinite(upper) & (lower > 0)))
     return Predictions(
-        configurations=shown.configurations,
-        measured=shown.responses[name],
-        predicted=model.predict(shown.configurations),
-        is_fitted=is_fitted,
+        configurations=configurations,
+        measured=np.concatenate([part.responses[name] for part in parts]),
+        predicted=model.predict(configurations),
+        is_fitted=np.arange(len(configurations)) < len(parts[0]),
         lower=lower if has_limits else None,
         upper=upper if has_limits else None,
         coverage=coverage,
