@@ -409,6 +409,9 @@ class Space:
                 raise InvalidConfigurationError(
                     f"column '{name}' is no option{near(str(name), self.names)} (options: {listing(self.names)})"
                 )
+        twice = [name for name in self.names if given.count(name) > 1]
+        if twice:
+            raise InvalidConfigurationError(f"the frame has {listing(twice)} twice; give one column for every option")
         missing = [name for name in self.names if name not in given]
         if missing:
             raise InvalidConfigurationError(f"the frame lacks {listing(missing)}; give a column for every option")

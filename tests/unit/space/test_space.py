@@ -146,6 +146,8 @@ def test_wrong_columns_are_named() -> None:
         space.is_valid(frame.drop(columns="arena"))
     with pytest.raises(InvalidConfigurationError, match="column 'arenas' is no option; did you mean 'arena'"):
         space.is_valid(frame.assign(arenas=1))
+    with pytest.raises(InvalidConfigurationError, match="the frame has 'arena' twice"):
+        space.is_valid(pd.concat([frame, frame["arena"]], axis=1))
     with pytest.raises(InvalidConfigurationError, match="unknown option 'arenas'; did you mean 'arena'"):
         space.frame([{"arenas": True}])
     with pytest.raises(InvalidConfigurationError, match="row 1: option 'mode': 'turbo' is not a level"):
