@@ -31,6 +31,7 @@ from perfport.measure.noise import ReplicateError, replicate_error
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
 from perfport.measure.spec import rig_of
+from perfport.model.rows import usable_rows
 from perfport.report.assembly import (
     compared,
     influences_of,
@@ -197,7 +198,7 @@ class _Teller:
         measured = self.measure(self.target, self.candidates.iloc[np.concatenate([proposed, tested])])
         again = self.measure(self.target, self.candidates.iloc[tested[: story.n_replicates]], block=1)
         chosen = self.dataset(self.target, measured[: len(proposed)])
-        test = self.dataset(self.target, measured[len(proposed) :]).with_rows_ok(PROPERTY.name)
+        test = usable_rows(self.dataset(self.target, measured[len(proposed) :]), PROPERTY.name)[0]
         self.say(show_measuring(self.environments()))
         return _TargetRows(chosen, test, replicate_error([*measured, *again], PROPERTY.name))
 

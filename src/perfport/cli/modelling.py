@@ -15,7 +15,7 @@ from perfport.cli.environments import (
     parse_settings,
     rig_of_campaign,
 )
-from perfport.errors import TableError, UsageError
+from perfport.errors import NotEnoughDataError, TableError, UsageError
 
 if TYPE_CHECKING:
     from perfport.data.dataset import Dataset
@@ -227,23 +227,32 @@ def _errors_on(model: "TransferredModel", others: "Dataset | None") -> "Errors |
     from perfport.model.metrics import errors
 
     name = model.property.name
-    usable = None if others is None else others.with_rows_ok(name)
-    if usable is None or len(usable) == 0:
+    usable = _usable(others, name)
+    if usable is None:
         return None
     minimise = model.property.direction != "maximise"
     return errors(usable.responses[name], model.predict(usable.configurations), minimise=minimise)
 
 
 def _unseen(dataset: "Dataset", recipe: "Recipe") -> "Dataset | None":
-    """Return the usable rows of a dataset whose configuration the model has not seen."""
+    """Return the usable rows of a dataset whose configuration the model has not seen; None if there are none."""
     from perfport.data.measurement import configuration_key
     from perfport.measure.rows import configurations_of
 
-    usable = dataset.with_rows_ok(recipe.property)
-    keys = [configuration_key(found) for found in configurations_of(dataset.space, usable.configurations)]
-    seen = {configuration_key(found) for found in configurations_of(dataset.space, recipe.target.configurations)}
-    rest = [row for row, key in enumerate(keys) if key not in seen]
-    return usable.take(rest) if rest else None
+    seen, offered = (
+        [configuration_key(found) for found in configurations_of(dataset.space, rows.configurations)]
+        for rows in (recipe.target, dataset)
+    )
+    return _usable(dataset.take([row for row, key in enumerate(offered) if key not in seen]), recipe.property)
+
+
+def _usable(dataset: "Dataset | None", property: str) -> "Dataset | None":
+    from perfport.model.rows import usable_rows
+
+    try:
+        return None if dataset is None else usable_rows(dataset, property)[0]
+    except NotEnoughDataError:
+        return None
 
 
 def _read_configurations(path: Path, space: "Space") -> pd.DataFrame:

@@ -18,6 +18,7 @@ from perfport.measure.noise import ReplicateError, replicate_error
 from perfport.measure.probe import package_version
 from perfport.model.base import PerformanceModel
 from perfport.model.metrics import errors
+from perfport.model.rows import usable_rows
 from perfport.report.content import (
     Choice,
     Comparison,
@@ -112,7 +113,7 @@ def predicted_and_measured(
 ) -> Predictions:
     """Return predictions and measurements of the fitted rows and, if given, of those the model never saw."""
     name = model.property.name
-    parts = [part.with_rows_ok(name) for part in (fitted, test) if part is not None]
+    parts = [usable_rows(part, name)[0] for part in (fitted, test) if part is not None]
     configurations = pd.concat([part.configurations for part in parts], ignore_index=True)
     lower, upper = model.predict_interval(configurations, coverage=coverage)
     # A single fitted row leaves the error unknown: its limits are 0 and infinity, which no axis can show.
@@ -192,7 +193,7 @@ def report_of(
     """
     target, name = recipe.target, recipe.property
     sources = [ReportedEnvironment(source.environment, "source", _summary_of(source)) for source in recipe.sources]
-    n_target = len(target.with_rows_ok(name))
+    n_target = len(usable_rows(target, name)[0])
     if test is None:
         comparison: Comparison | Missing = Missing("no target rows were given beyond those the model was fitted on")
     else:
