@@ -26,6 +26,8 @@ from perfport.transfer.surface import SourceSurface, source_surface
 
 __all__ = ["DirectReuse", "Pooled", "PooledModel", "Residual", "ReusedModel", "Scaled", "Shift", "TargetOnly", "reused"]
 
+MAX_POOLED = 5000  # source rows in a pool; more cost time and change little
+
 
 class Shift(Protocol):
     """Turns what a source predicts into what the target is expected to do."""
@@ -190,7 +192,9 @@ class Pooled:
         self, sources: Sequence[Dataset], target: Dataset, *, property: str, rng: np.random.Generator
     ) -> "PooledModel":
         """Fit; see `TransferStrategy.fit`."""
-        datasets = [*sources, target]
+        most = MAX_POOLED // max(len(sources), 1)
+        # Rows come in an order that has nothing to do with them: the first ones are as good as random ones.
+        datasets = [*(source.take(np.arange(min(len(source), most))) for source in sources), target]
         configurations = pd.concat([d.configurations for d in datasets], ignore_index=True)
         encoder = Encoder(target.space, fitted_on=configurations)
         environment = np.repeat(np.arange(len(datasets)), [len(d) for d in datasets])
