@@ -12,7 +12,7 @@ judges them with `perfport.advise.verification`.
 Example:
     >>> best, second = recommend(model, candidates=space, n=2)              # doctest: +SKIP
     >>> print(best)                                                         # doctest: +SKIP
-    1. inference time 12.1 ms (11.3 ms to 12.9 ms): threads=2, spinning=True
+    1. inference_time_s 12.1 ms (11.3 ms to 12.9 ms): threads=2, spinning=True
 """
 
 from collections.abc import Mapping, Sequence

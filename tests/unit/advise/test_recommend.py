@@ -125,13 +125,13 @@ def test_equal_predictions_keep_the_order_of_the_candidates() -> None:
 
 
 def test_a_space_too_large_to_enumerate_is_searched() -> None:
-    space = Space([Option(name=f"o{i}", type="ordinal", values=(1, 2, 3, 4, 5)) for i in range(20)])
+    space = Space([Option(name=f"o{i}", type="ordinal", values=(1, 2, 3, 4, 5)) for i in range(12)])
     size = space.size()
     assert size is not None
     assert size > MAX_ENUMERATED
-    model = Planted(lambda f: sum(abs(f[f"o{i}"] - 1 - i % 5) * (1 + i) for i in range(20)) + 1.0)  # type: ignore[arg-type,return-value]
+    model = Planted(lambda f: sum(abs(f[f"o{i}"] - 1 - i % 5) * (1 + i) for i in range(12)) + 1.0)  # type: ignore[arg-type,return-value]
     found = recommend(model, candidates=space, n=3)
-    assert found[0].configuration == {f"o{i}": 1 + i % 5 for i in range(20)}
+    assert found[0].configuration == {f"o{i}": 1 + i % 5 for i in range(12)}
     assert found[0].predicted == 1
     assert [one.predicted for one in found] == sorted(one.predicted for one in found)
     assert recommend(model, candidates=space, n=3) == found
