@@ -7,7 +7,7 @@ Example:
     >>> from perfport.space.options import Option
     >>> space = Space([Option(name="threads", type="integer", lower=1, upper=4)])
     >>> sorted(SimpleRandom().propose(space, 3, rng=np.random.default_rng(0))["threads"].tolist())
-    [1, 3, 4]
+    [2, 3, 4]
 """
 
 from abc import ABC, abstractmethod

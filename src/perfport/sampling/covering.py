@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perfport.errors import UsageError
 from perfport.sampling.base import RecordingSampler
@@ -64,7 +65,7 @@ class TWise(RecordingSampler):
         return order[chosen]
 
 
-def combination_cells(pool: Pool, strength: int) -> IntArray:
+def combination_cells(pool: Pool, strength: int) -> NDArray[np.int32]:
     """Return which combination of levels every configuration has for every set of `strength` options.
 
     Returns:
@@ -98,4 +99,4 @@ def combination_cells(pool: Pool, strength: int) -> IntArray:
         known, cell = np.unique(number, return_inverse=True)
         cells[:, place] = offset + cell.ravel()
         offset += len(known)
-    return cells.astype(np.intp, copy=False)
+    return cells

@@ -7,11 +7,10 @@ Plackett-Burman design for 24 to 27 factors and writes out all 2^d corners of a 
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perfport.data.measurement import FloatArray
 
-__all__ = ["full_two_level", "plackett_burman", "regular_fraction", "resolution"]
+__all__ = ["full_two_level", "generators", "plackett_burman", "regular_fraction"]
 
 MAX_EXACT_GENERATORS = 12  # the words of a fraction double with each
 
@@ -120,16 +119,3 @@ def generators(n_factors: int, n_basic: int) -> list[int]:
         if len(chosen) == n_words:
             return chosen
     raise ValueError(f"{n_factors} factors do not fit into 2^{n_basic} runs")
-
-
-def resolution(n_factors: int, n_basic: int) -> int:
-    """Return the resolution of `regular_fraction`: the length of the shortest defining word.
-
-    Example:
-        >>> [resolution(5, 4), resolution(7, 4), resolution(7, 3), resolution(8, 6)]
-        [5, 4, 3, 5]
-    """
-    words: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
-    for place, word in enumerate(generators(n_factors, n_basic)):
-        words = np.concatenate([words, words ^ (word | 1 << (n_basic + place))])
-    return int(np.bitwise_count(words[1:]).min()) if len(words) > 1 else n_factors + 1

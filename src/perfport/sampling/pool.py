@@ -21,6 +21,7 @@ from perfport.space.space import Space
 __all__ = ["Pool", "Proposal"]
 
 POOL_ROWS = 20_000  # while a space has no more configurations, all of them are the pool
+SAMPLED_ROWS = 5_000  # of a larger space, or four times as many as are wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class Pool:
         if size is not None and size <= POOL_ROWS:
             table = pd.concat(list(space.enumerate()), ignore_index=True)
             return cls.made_of(space, table, is_closed=True, measured=measured)
-        table = space.sample(max(POOL_ROWS, 4 * n) + (0 if measured is None else len(measured)), rng)
+        table = space.sample(max(SAMPLED_ROWS, 4 * n) + (0 if measured is None else len(measured)), rng)
         return cls.made_of(space, table, is_closed=False, measured=measured)
 
     @classmethod
@@ -135,7 +136,7 @@ class Pool:
         """Return these rows as a proposal."""
         table = self.configurations.iloc[np.asarray(rows, dtype=np.intp)]
         return Proposal(
-            configurations=table if self.are_candidates else self.geometry.space.typed(table),
+            configurations=table if self.are_candidates else self.geometry.space.typed(table.reset_index(drop=True)),
             n_points=n_points,
             n_repaired=n_repaired,
             n_dropped=n_dropped,

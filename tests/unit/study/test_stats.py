@@ -132,6 +132,7 @@ def test_holm_agrees_with_hand_computation() -> None:
     assert len(holm([])) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=20))
 def test_holm_lies_between_raw_and_bonferroni(p_values: list[float]) -> None:
     adjusted = holm(p_values)
@@ -148,6 +149,7 @@ def test_cliffs_delta_agrees_with_effsize() -> None:
     assert delta_magnitude(delta) == "small"
 
 
+@settings(deadline=None)
 @given(samples, samples)
 def test_effect_sizes_agree_with_all_pairs_and_the_u_statistic(a: list[float], b: list[float]) -> None:
     pairs = np.sign(np.subtract.outer(a, b))
@@ -239,7 +241,7 @@ def test_a_baseline_is_compared_with_every_other_method() -> None:
     assert compare_pairs(scores[["a"]]).empty
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(finite, finite), min_size=1, max_size=20), st.floats(0.01, 100))
 def test_signed_rank_does_not_depend_on_sides_or_scale(pairs: list[tuple[float, float]], factor: float) -> None:
     a, b = np.round(np.array(pairs).T, 3)

@@ -152,7 +152,7 @@ def test_nonsense_sizes_are_refused() -> None:
         nemenyi_critical_difference(1, 10)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 6), st.floats(0.1, 10))
 def test_groups_do_not_depend_on_column_order_or_units(seed: int, k: int, factor: float) -> None:
     rng = np.random.default_rng(seed)
