@@ -6,6 +6,8 @@ Subclass it in a test file, say how the sampler is made, and pytest collects the
     class TestMySampler(SamplerKit):
         def make(self, space: Space) -> Sampler:
             return MySampler()
+
+It needs pytest, which the package itself does not.
 """
 
 from itertools import pairwise
