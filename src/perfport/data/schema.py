@@ -15,7 +15,7 @@ written back, but never read by perfport.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -38,6 +38,7 @@ from pydantic import (
 from perfport.data.environment import Fact
 from perfport.data.measurement import Direction, unit_of
 from perfport.errors import TableError
+from perfport.space.messages import first_finding, one_line
 from perfport.space.options import OptionType, Owner, Scale
 from perfport.units import conversion_factor
 
@@ -289,7 +290,7 @@ def parse_card(content: bytes, path: Path) -> Card:
     try:
         return Card.model_validate(data)
     except ValidationError as error:
-        raise TableError(f"{path}: {'; '.join(_validation_problems(error))}", file=path) from error
+        raise TableError(f"{path}: {one_line(error, _fields_at(first_finding(error)['loc']))}", file=path) from error
 
 
 def card_text(card: Mapping[str, Any]) -> str:
@@ -314,19 +315,13 @@ def _yaml_problem(error: Exception) -> str:
     return where + " ".join(str(getattr(error, "problem", None) or error).split())
 
 
-def _validation_problems(error: ValidationError) -> Iterator[str]:
-    """Yield one readable text a problem, the first few; pydantic's own text runs over many lines."""
-    seen: set[tuple[int | str, ...]] = set()
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        # The alternatives of a union repeat the same place; the first says enough.
-        place = tuple(part for part in problem["loc"][:3])
-        if place not in seen:
-            seen.add(place)
-            where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-            text = problem["msg"].removeprefix("Value error, ")
-            yield f"{where}: {text}" if where else text
-        if len(seen) == 3:
-            return
+def _fields_at(place: tuple[int | str, ...]) -> Iterable[str]:
+    parts: dict[str, type[BaseModel]] = {
+        "options": OptionCard,
+        "objectives": ObjectiveCard,
+        "environments": EnvironmentCard,
+    }
+    return parts.get(str(place[0]), Card).model_fields if place else ()
 
 
 class _CardLoader(yaml.SafeLoader):

@@ -18,6 +18,8 @@ _WANTED = {  # in the words of the document, not of Python
     "dict_type": "input should be a mapping",
     "model_type": "input should be a mapping",
     "string_type": "input should be a text",
+    "too_short": "input should have at least one entry",
+    "string_too_short": "input should not be empty",
 }
 _BRANCHES = ("bool", "int", "float", "str")  # how pydantic names the parts of a union of types
 
