@@ -21,6 +21,7 @@ from perfport.data.dataset import Dataset
 from perfport.data.frames import infer_options
 from perfport.data.measurement import Status
 from perfport.errors import UsageError
+from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.space.space import Space
@@ -49,6 +50,7 @@ BUILTIN = {
 MAX_CANDIDATES = 1000  # looked at by the design; more are thinned at random
 
 
+@one_thread()
 def transfer(
     *,
     sources: Sequence[Dataset],
@@ -87,6 +89,7 @@ def transfer(
     return replace(model, recipe=Recipe(tuple(sources), target, property, strategy, seed, rename))
 
 
+@one_thread()
 def propose(
     *,
     sources: Sequence[Dataset],

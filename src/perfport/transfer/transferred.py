@@ -17,6 +17,7 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import Property
 from perfport.errors import NotEnoughDataError, UsageError
 from perfport.model.base import HasNotes, PerformanceModel, PredictsInterval, PredictsMedian
+from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.transfer.auto import target_only_error_pct
 from perfport.transfer.base import HasVerdict, TransferStrategy
@@ -53,6 +54,7 @@ class TransferredModel:
         """What is predicted."""
         return self.model.property
 
+    @one_thread()
     def predict(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the prediction, shape (m,), in the unit of the property.
 
@@ -64,12 +66,14 @@ class TransferredModel:
         """
         return self.model.predict(configurations)
 
+    @one_thread()
     def predict_median(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the centre of the prediction, shape (m,), in the unit of the property."""
         if isinstance(self.model, PredictsMedian):
             return self.model.predict_median(configurations)
         return self.model.predict(configurations)
 
+    @one_thread()
     def predict_interval(self, configurations: pd.DataFrame, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return limits that hold a new reading with probability `coverage`.
 
