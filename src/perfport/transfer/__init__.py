@@ -22,7 +22,8 @@ class _CallableRoom(ModuleType):
     """
 
     def __call__(self, **arguments: Any) -> "TransferredModel":
-        from perfport.transfer.api import transfer  # noqa: PLC0415  # this package must import fast
+        # Here, because importing this package must cost nothing.
+        from perfport.transfer.api import transfer
 
         return transfer(**arguments)
 

@@ -12,22 +12,35 @@ Source:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from perfport.data.dataset import Dataset
 from perfport.space.encoding import Encoder
-from perfport.transfer.kernels import CombinedSource, OptionsOnly, Prior, Seen, source_weights
+from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
 from perfport.transfer.members import ArdMember, FittedMember, GramMember, TargetRows
 from perfport.transfer.mixed import MixedModel, loo_error_pct, mixed
 from perfport.transfer.priors import load_priors
 from perfport.transfer.source import SourceModel, cached_source
-from perfport.transfer.verdict import Verdict, judged
+from perfport.transfer.verdict import CLEAR_LOSS, judged
 
-__all__ = ["Auto", "Influence", "combined_source", "options_only", "target_only_error_pct"]
+__all__ = ["Auto", "Influence", "combined_source", "target_only_error_pct"]
 
 MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
-PRIOR_WEIGHTS = {"around_source": 0.45, "around_zero": 0.35, "ard": 0.15, "counts": 0.2, "without_sources": 0.35}
+
+# Weight of every member before any row is seen; those that are not fitted share theirs out.
+WITH_SOURCES = {
+    "around_source": 0.45,
+    "around_zero": 0.35,
+    "scaled": 0.1,
+    "ard": 0.15,
+    "ard_informed": 0.1,
+    "ard_around_source": 0.2,
+    "ard_alone": 0.05,
+    "counts": 0.2,
+}
+WITHOUT_SOURCES = {"without_sources": 0.35, "ard_alone": 0.15, "counts": 0.2}
 
 
 class Influence:
@@ -37,22 +50,13 @@ class Influence:
         self, sources: Sequence[Dataset], target: Dataset, *, property: str, rng: np.random.Generator
     ) -> MixedModel:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
-        prior, seen = _prior_for(sources, target, property)
-        rows = _target_rows(prior, seen, target, property)
-        if isinstance(prior, OptionsOnly):
-            return mixed(
-                prior,
-                rows,
-                {"without_sources": _gram(rows, "without_sources")},
-                PRIOR_WEIGHTS,
-                property=target.properties[property],
-            )
-        return mixed(
-            prior,
-            rows,
-            {"around_source": _around_source(rows, prior)},
-            PRIOR_WEIGHTS,
-            property=target.properties[property],
+        if not sources:
+            return _judged(_without_sources(target, property), target, property)
+        prior = _prior_of(sources, target, property)
+        rows = _target_rows(prior, target, property)
+        members = {"around_source": _around_source(rows, prior)}
+        return _judged(
+            mixed(prior, rows, members, WITH_SOURCES, property=target.properties[property]), target, property
         )
 
 
@@ -63,24 +67,37 @@ class Auto:
         self, sources: Sequence[Dataset], target: Dataset, *, property: str, rng: np.random.Generator
     ) -> MixedModel:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
-        prior, seen = _prior_for(sources, target, property)
-        rows = _target_rows(prior, seen, target, property)
-        if isinstance(prior, OptionsOnly):
-            model = mixed(
-                prior, rows, _members_without_sources(rows), PRIOR_WEIGHTS, property=target.properties[property]
+        if not sources:
+            return _judged(_without_sources(target, property), target, property)
+        prior = _prior_of(sources, target, property)
+        rows = _target_rows(prior, target, property)
+        model = _judged(
+            mixed(prior, rows, _members(rows, prior), WITH_SOURCES, property=target.properties[property]),
+            target,
+            property,
+        )
+        if len(target) < MIN_ROWS_ARD or model.verdict.gain is None or model.verdict.gain >= CLEAR_LOSS:
+            return model
+        alone = _without_sources(target, property, prior.models[0].basis.encoder)
+        return alone.with_verdict(
+            replace(
+                model.verdict,
+                decision="harmful, not used",
+                weights=alone.shares() | {f"source:{source.environment}": 0.0 for source in prior.models},
+                estimated_error_pct=model.verdict.target_only_error_pct,
             )
-            return model.with_verdict(Verdict("no help", model.shares(), loo_error_pct(model), loo_error_pct(model)))
-        model = mixed(prior, rows, _members(rows, prior), PRIOR_WEIGHTS, property=target.properties[property])
-        rival = _without_sources(target, property, prior.models[0].basis.encoder)
-        sources_used = {f"source:{m.environment}": float(w) for m, w in zip(prior.models, prior.weights, strict=True)}
-        return model.with_verdict(
-            judged(loo_error_pct(model), loo_error_pct(rival), weights=model.shares() | sources_used)
         )
 
 
-def target_only_error_pct(target: Dataset, property: str) -> float | None:
-    """Return the leave-one-out error in percent that the target rows reach without sources; None from one row."""
-    return loo_error_pct(_without_sources(target, property, Encoder(target.space, fitted_on=target.configurations)))
+def target_only_error_pct(target: Dataset, property: str, encoder: Encoder | None = None) -> float | None:
+    """Return the leave-one-out error in percent that the target rows reach without sources; None from one row.
+
+    Args:
+        target: The measured rows.
+        property: Name of the response.
+        encoder: Of the options; fitted on the target rows if not given.
+    """
+    return loo_error_pct(_without_sources(target, property, encoder))
 
 
 def combined_source(models: Sequence[SourceModel], target: Dataset | None, property: str) -> CombinedSource:
@@ -88,68 +105,69 @@ def combined_source(models: Sequence[SourceModel], target: Dataset | None, prope
     q = len(models)
     if q == 1 or target is None or len(target) == 0:
         return CombinedSource(models, np.full(q, 1.0 / q))
-    views = [model.view(target.configurations) for model in models]
-    predictions = np.stack([view.f + view.r for view in views])
+    predictions = np.stack([model.predict_known(target.configurations) for model in models])
     sds = np.asarray([model.sd for model in models])
     return CombinedSource(models, source_weights(predictions, np.log(target.responses[property]), sds))
 
 
-def options_only(target: Dataset, property: str, encoder: Encoder | None = None) -> OptionsOnly:
-    """Return the prior without sources, located at the target rows."""
+def _prior_of(sources: Sequence[Dataset], target: Dataset, property: str) -> CombinedSource:
+    return combined_source([cached_source(source, property=property) for source in sources], target, property)
+
+
+def _target_rows(prior: CombinedSource | OptionsOnly, target: Dataset, property: str) -> TargetRows:
+    z = (np.log(target.responses[property]) - prior.mean) / prior.sd
+    noise = np.square(np.nan_to_num(target.log_se[property], nan=0.0) / prior.sd)
+    return TargetRows.of(prior, prior.see(target.configurations), z, noise)
+
+
+def _members(rows: TargetRows, prior: CombinedSource) -> dict[str, FittedMember]:
+    members: dict[str, FittedMember] = {
+        "around_source": _around_source(rows, prior),
+        "around_zero": _gram(rows, "around_zero"),
+        "scaled": _around_source(rows, prior, "scaled"),
+    }
+    if len(rows.z) >= MIN_ROWS_ARD:
+        members["ard"] = ArdMember.fitted(rows, "input")
+        members["ard_informed"] = ArdMember.fitted(rows, "input", relevance=prior.relevance)
+        members["ard_around_source"] = ArdMember.fitted(rows, "mean", relevance=prior.relevance)
+        members["ard_alone"] = ArdMember.fitted(rows, "none")
+        if "count" in rows.names:
+            members["counts"] = _gram(rows, "counts")
+    return members
+
+
+def _without_sources(target: Dataset, property: str, encoder: Encoder | None = None) -> MixedModel:
     encoder = encoder or Encoder(target.space, fitted_on=target.configurations)
     log_y = np.log(target.responses[property])
     # Members scale themselves; the unit only has to be of the right order.
     sd = float(log_y.std())
     X = encoder.transform(target.configurations)
-    return OptionsOnly(encoder, X, mean=float(log_y.mean()), sd=sd if sd > 1e-6 else 1.0)
-
-
-def _without_sources(target: Dataset, property: str, encoder: Encoder) -> MixedModel:
-    prior = options_only(target, property, encoder)
-    rows = _target_rows(prior, prior.see(target.configurations), target, property)
-    return mixed(prior, rows, _members_without_sources(rows), PRIOR_WEIGHTS, property=target.properties[property])
-
-
-def _prior_for(sources: Sequence[Dataset], target: Dataset, property: str) -> tuple[CombinedSource | OptionsOnly, Seen]:
-    prior = (
-        combined_source([cached_source(source, property=property) for source in sources], target, property)
-        if sources
-        else options_only(target, property)
-    )
-    return prior, prior.see(target.configurations)
-
-
-def _target_rows(prior: Prior, seen: Seen, target: Dataset, property: str) -> TargetRows:
-    z = (np.log(target.responses[property]) - prior.mean) / prior.sd
-    noise = np.square(np.nan_to_num(target.log_se[property], nan=0.0) / prior.sd)
-    return TargetRows.of(prior, seen, z, noise)
-
-
-def _members(rows: TargetRows, prior: Prior) -> dict[str, FittedMember]:
-    members: dict[str, FittedMember] = {
-        "around_source": _around_source(rows, prior),
-        "around_zero": _gram(rows, "around_zero"),
-    }
-    if len(rows.z) >= MIN_ROWS_ARD:
-        members["ard"] = ArdMember.fitted(rows)
-        if "count" in rows.names:
-            members["counts"] = _gram(rows, "counts")
-    return members
-
-
-def _members_without_sources(rows: TargetRows) -> dict[str, FittedMember]:
+    prior = OptionsOnly(encoder, X, mean=float(log_y.mean()), sd=sd if sd > 1e-6 else 1.0)
+    rows = _target_rows(prior, target, property)
     members: dict[str, FittedMember] = {"without_sources": _gram(rows, "without_sources")}
     if len(rows.z) >= MIN_ROWS_ARD:
-        members["ard"] = ArdMember.fitted(rows)
+        members["ard_alone"] = ArdMember.fitted(rows, "none")
         if "count" in rows.names:
             members["counts"] = _gram(rows, "counts")
-    return members
+    return mixed(prior, rows, members, WITHOUT_SOURCES, property=target.properties[property])
 
 
-def _around_source(rows: TargetRows, prior: Prior) -> GramMember:
-    priors = load_priors()
-    return GramMember.fitted(rows, priors["around_source"], around_source=True, unknown=prior.residual_variance)
+def _around_source(rows: TargetRows, prior: CombinedSource, member: str = "around_source") -> GramMember:
+    return GramMember.fitted(rows, load_priors()[member], around_source=True, unknown=prior.residual_variance)
 
 
 def _gram(rows: TargetRows, member: str) -> GramMember:
     return GramMember.fitted(rows, load_priors()[member], around_source=False)
+
+
+def _judged(model: MixedModel, target: Dataset, property: str) -> MixedModel:
+    """Return the model with a verdict that compares it with the target rows alone."""
+    error = loo_error_pct(model)
+    if not isinstance(model.prior, CombinedSource):
+        return model.with_verdict(judged(error, error, weights=model.shares()))
+    sources = {
+        f"source:{source.environment}": float(weight)
+        for source, weight in zip(model.prior.models, model.prior.weights, strict=True)
+    }
+    alone = target_only_error_pct(target, property, model.prior.models[0].basis.encoder)
+    return model.with_verdict(judged(error, alone, weights=model.shares() | sources))

@@ -28,6 +28,8 @@ FloatArray = NDArray[np.float64]
 
 LINK_RANGE = 0.6  # of a link function, in standard deviations of the source
 PULL = 1.5  # how far the weights of q sources may stray from 1/q: prior sd PULL / q
+UNUSED_RELEVANCE = 0.003  # of columns no source found worth a relevance of their own
+RELEVANCE_RANGE = (0.002, 3.0)
 MIN_SHARE = 0.02  # sources with less than this share of 1/q are left out of the kernels
 
 
@@ -122,6 +124,9 @@ class CombinedSource:
     Args:
         models: Fitted sources, at least one.
         weights: How much each counts, shape (q,), summing to 1.
+
+    Attributes:
+        relevance: Inverse squared length of every column of `Seen.X` in the sources, shape (d,).
     """
 
     def __init__(self, models: Sequence[SourceModel], weights: FloatArray) -> None:
@@ -134,6 +139,7 @@ class CombinedSource:
         own = [name for name in (*models[0].basis.names, *models[0].sizes) if name in shared]
         between = ["diff", "flink"] if len(models) > 1 else []
         self.names = ("slope", "r", "link", *own, *between)
+        self.relevance = self._relevance()
         self._own = tuple(own)
         self._sizes = self._measure()
 
@@ -180,6 +186,18 @@ class CombinedSource:
                 if name in self._own:
                     stack[name] = stack.get(name, 0.0) + self.weights[i] * diagonal
         return np.stack([stack[name] for name in self.names])
+
+    def _relevance(self) -> FloatArray:
+        """Return the sources' inverse squared length of every column of the first source, shape (d,)."""
+        columns = self.models[0].basis.encoder.columns
+        log_relevance = np.zeros(len(columns))
+        for weight, model in zip(self.weights, self.models, strict=True):
+            known = model.basis.encoder.columns
+            learned = zip(model.smoother.relevant, model.smoother.relevance.weights, strict=True)
+            found = {known[position]: value for position, value in learned}
+            values = [found.get(column, UNUSED_RELEVANCE) for column in columns]
+            log_relevance += weight * np.log(np.clip(values, *RELEVANCE_RANGE))
+        return np.exp(log_relevance)
 
     def _of_predictions(
         self, f: FloatArray, apart: FloatArray, g: FloatArray, apart_g: FloatArray

@@ -7,7 +7,7 @@ source showed. All work in units of z = (log y - mean) / sd of the prior.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,12 @@ from perfport.model.gp import (
 from perfport.transfer.kernels import Prior, Seen
 from perfport.transfer.priors import MemberPrior
 
-__all__ = ["ArdMember", "FittedMember", "GramMember", "TargetRows"]
+__all__ = ["ArdBelief", "ArdMember", "FittedMember", "GramMember", "TargetRows"]
 
 FloatArray = NDArray[np.float64]
+
+# How an `ArdMember` believes the sources: not at all; as one more input; as its mean and an input.
+ArdBelief = Literal["none", "input", "mean"]
 
 CONSTANT = 25.0  # prior variance of the offset between source and target: anything may be faster
 UNKNOWN_SHARE = 0.5  # of the residual variance, added to rows no source measured
@@ -146,15 +149,20 @@ class GramMember:
 
 @dataclass(frozen=True, slots=True)
 class ArdMember:
-    """A GP with one relevance per option column, and for the source's prediction where there is one.
+    """A GP with one relevance per option column and, unless it forgets the sources, for their prediction.
 
     Attributes:
         columns: Positions of the option columns that vary over the target rows.
-        with_sources: Whether f and f + r are columns too.
+        belief: How far it believes the sources.
+        kernel: Learned relevances.
+        posterior: The GP conditioned on the target rows.
+        inputs: Its columns at the target rows, shape (n, k).
+        centre: Subtracted from z (minus the prediction) before fitting.
+        spread: What the rest was divided by.
     """
 
     columns: NDArray[np.int64]
-    with_sources: bool
+    belief: ArdBelief
     kernel: ArdKernel
     posterior: Posterior
     inputs: FloatArray
@@ -162,25 +170,35 @@ class ArdMember:
     spread: float
 
     @classmethod
-    def fitted(cls, rows: TargetRows) -> "ArdMember":
-        """Fit relevances to the target rows."""
+    def fitted(cls, rows: TargetRows, belief: ArdBelief, *, relevance: FloatArray | None = None) -> "ArdMember":
+        """Fit relevances to the target rows.
+
+        Args:
+            rows: The target rows.
+            belief: How far to believe the sources.
+            relevance: Prior medians of the columns' inverse squared lengths, shape (d,), as the
+                sources have them; None for a prior that expects few relevant options, no matter which.
+        """
         varying = np.flatnonzero(rows.seen.X.std(axis=0) > 1e-9)
-        with_sources = len(rows.seen.views) > 0
-        inputs = _ard_inputs(rows.seen, varying, with_sources)
-        # Most options do not matter (a small median), a few matter much (a wide spread).
-        log_weight, weight_sd = np.full(len(varying), np.log(0.01)), np.full(len(varying), 2.0)
-        if with_sources:
+        inputs = _ard_inputs(rows.seen, varying, belief)
+        if relevance is None:
+            # Most options do not matter (a small median), a few matter much (a wide spread).
+            log_weight, weight_sd = np.full(len(varying), np.log(0.01)), np.full(len(varying), 2.0)
+        else:
+            log_weight, weight_sd = np.log(relevance[varying]), np.full(len(varying), 1.5)
+        if belief != "none":
             log_weight = np.append(log_weight, np.log([0.2, 0.05]))
             weight_sd = np.append(weight_sd, [1.5, 1.5])
-        prior = ArdPrior(
-            amplitude=LogNormal(1.0, 1.0), noise=LogNormal(0.01, 1.5), log_weight=log_weight, weight_sd=weight_sd
-        )
-        centre, spread = float(rows.z.mean()), float(rows.z.std()) + 0.02
-        y = (rows.z - centre) / spread
+        # What the sources leave unexplained is mostly noise, the response itself is not.
+        noise = LogNormal(0.1 if belief == "mean" else 0.01, 1.5)
+        prior = ArdPrior(amplitude=LogNormal(1.0, 1.0), noise=noise, log_weight=log_weight, weight_sd=weight_sd)
+        z = rows.z - _prediction(rows.seen) if belief == "mean" else rows.z
+        centre, spread = float(z.mean()), float(z.std()) + 0.02
+        y = (z - centre) / spread
         kernel = fit_ard(inputs, y, prior)
         K = kernel.gram(inputs)
         K[np.diag_indices(len(y))] += rows.noise / spread**2
-        return cls(varying, with_sources, kernel, condition(K, y), inputs, centre, spread)
+        return cls(varying, belief, kernel, condition(K, y), inputs, centre, spread)
 
     @property
     def loo_error(self) -> FloatArray:
@@ -194,15 +212,16 @@ class ArdMember:
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""
-        inputs = _ard_inputs(seen, self.columns, self.with_sources)
+        inputs = _ard_inputs(seen, self.columns, self.belief)
         mean, variance = self.posterior.predict(self.kernel.cross(inputs, self.inputs), self.kernel.variance(inputs))
-        return self.centre + self.spread * mean, self.spread**2 * variance
+        around = _prediction(seen) if self.belief == "mean" else 0.0
+        return around + self.centre + self.spread * mean, self.spread**2 * variance
 
 
 def _prediction(seen: Seen) -> FloatArray:
     return seen.f + seen.r
 
 
-def _ard_inputs(seen: Seen, columns: NDArray[np.int64], with_sources: bool) -> FloatArray:
+def _ard_inputs(seen: Seen, columns: NDArray[np.int64], belief: ArdBelief) -> FloatArray:
     options = seen.X[:, columns]
-    return np.column_stack([options, seen.f, _prediction(seen)]) if with_sources else options
+    return options if belief == "none" else np.column_stack([options, seen.f, _prediction(seen)])

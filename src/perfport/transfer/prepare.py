@@ -6,7 +6,7 @@ in notes, which end up in the verdict.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,9 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import Property, Status
 from perfport.errors import NotEnoughDataError, UsageError
 from perfport.space.alignment import align
+from perfport.space.columns import not_levels, positions_of
 from perfport.space.encoding import Encoder
+from perfport.space.options import Option
 from perfport.space.space import Space
 from perfport.transfer.cache import RecentlyUsed
 from perfport.units import conversion_factor
@@ -102,11 +104,12 @@ def _prepared_source(
     if source.space.options != space.options or rename:
         alignment = align(source.space, space, rename=rename)
         notes = tuple(f"source '{name}': {note}" for note in alignment.notes)
+        configurations = alignment.to_target(source.configurations)
         source = Dataset(
-            space=space,
+            space=_widened(space, configurations),
             environment=source.environment,
             properties={property: source.properties[property]},
-            configurations=alignment.to_target(source.configurations),
+            configurations=configurations,
             responses={property: source.response(property)},
             status=source.status,
             log_se={property: source.log_se[property]},
@@ -122,6 +125,35 @@ def _prepared_source(
         )
     finished = _finished(source, property, role="source")
     return replace(finished, notes=finished.notes + notes)
+
+
+def _widened(space: Space, configurations: pd.DataFrame) -> Space:
+    """Return the space with every level the configurations have; rules are those of another environment."""
+    foreign = {
+        option.name: configurations[option.name][not_levels(positions_of(option, configurations[option.name]))]
+        for option in space.options
+    }
+    if all(len(levels) == 0 for levels in foreign.values()):
+        return space
+    return Space(options=[_with_levels(option, foreign[option.name].unique()) for option in space.options])
+
+
+def _with_levels(option: Option, levels: Iterable[object]) -> Option:
+    added = [level.item() if isinstance(level, np.generic) else level for level in levels]
+    if not added:
+        return option
+    if option.values is None and option.type in ("integer", "float"):
+        numbers = [*option.bounds, *(float(str(level)) for level in added)]
+        return Option(name=option.name, type="float", lower=min(numbers), upper=max(numbers), scale=option.scale)
+    known = [*(option.levels or ()), *added]
+    is_number = all(isinstance(level, int | float) for level in known)
+    return Option(
+        name=option.name,
+        type="ordinal" if is_number else option.type if option.type in ("categorical", "ordinal") else "categorical",
+        values=sorted(known) if is_number else known,
+        scale=option.scale,
+        group=option.group,
+    )
 
 
 def _factor(source: Dataset, property: str, unit: str | None) -> float:

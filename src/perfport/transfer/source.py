@@ -119,6 +119,11 @@ class SourceModel:
         f, _, _ = self._looked_up(configurations, self.basis.encode(configurations))
         return f
 
+    def predict_known(self, configurations: pd.DataFrame) -> FloatArray:
+        """Return f + r, shape (n,): the source's own reading where it has one, else f."""
+        f, r, _ = self._looked_up(configurations, self.basis.encode(configurations))
+        return f + r
+
     def kernels(self, A: SourceView, B: SourceView) -> dict[str, FloatArray]:
         """Return every kernel this source has learnt between two views, each of shape (len(A), len(B))."""
         raw = _learnt_kernels(A, B)
@@ -165,7 +170,8 @@ def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
     configurations, keys, log_y = _one_row_each(dataset, encoder, np.log(dataset.responses[property]))
     rng = rng_for(0, "source")
     mean, sd = float(log_y.mean()), max(float(log_y.std()), MIN_SD)
-    z = (log_y - mean) / sd
+    # Rounded, so that the last bit (which a change of units moves) never decides a tie between splits of a tree.
+    z = np.round((log_y - mean) / sd, 9)
     fit = _subset(len(z), MAX_FIT_ROWS, rng)
     X = encoder.transform(configurations.iloc[fit])
     reference = _subset(len(fit), N_REFERENCE, rng)

@@ -2,7 +2,8 @@
 
 A member earns weight by how well it predicts each target row from the others. The densities are
 heavy-tailed (Student-t with 4 degrees of freedom), so that one bad row does not decide, and a
-Dirichlet prior keeps few rows from deciding at all.
+Dirichlet prior keeps few rows from deciding at all. Where a member is uncertain about a row, its
+vote on that row counts less: a GP far from all it has seen says the mean of its prior, and says so.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ __all__ = ["Mixture", "stack_weights"]
 
 FloatArray = NDArray[np.float64]
 
-PRIOR_COUNTS = 0.2  # Dirichlet counts per target row
+PRIOR_COUNTS = 0.35  # Dirichlet counts per target row
 N_EM_STEPS = 100
+LOCAL = 0.5  # votes are divided by the member's standard deviation at the row: variance to this power
 N_BISECTIONS = 45  # of an interval of at most 2^30 times the wanted precision
 
 
@@ -44,7 +46,7 @@ class Mixture:
     """A Gaussian mixture at each of m rows.
 
     Attributes:
-        weights: Shape (k,), summing to 1.
+        weights: Shape (k, m), columns summing to 1.
         means: Shape (k, m).
         variances: Shape (k, m), positive.
     """
@@ -53,18 +55,35 @@ class Mixture:
     means: FloatArray
     variances: FloatArray
 
+    @classmethod
+    def of(cls, weights: FloatArray, means: FloatArray, variances: FloatArray) -> "Mixture":
+        """Return the mixture of members with weights of shape (k,), each row's votes scaled by certainty.
+
+        Args:
+            weights: Of the members, shape (k,), summing to 1.
+            means: Shape (k, m).
+            variances: Shape (k, m), positive.
+        """
+        votes = weights[:, None] * variances**-LOCAL
+        return cls(votes / votes.sum(axis=0), means, variances)
+
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return mean and variance of the mixture, each of shape (m,)."""
-        mean = self.weights @ self.means
-        return mean, self.weights @ (self.variances + np.square(self.means - mean))
+        mean = np.einsum("km,km->m", self.weights, self.means)
+        return mean, np.einsum("km,km->m", self.weights, self.variances + np.square(self.means - mean))
 
-    def quantile(self, probability: float) -> FloatArray:
-        """Return the quantile of the mixture at every row, shape (m,), by bisection."""
-        sd = np.sqrt(self.variances)
+    def quantile(self, probability: float, *, widen: float = 1.0) -> FloatArray:
+        """Return the quantile of the mixture at every row, shape (m,), by bisection.
+
+        Args:
+            probability: Between 0 and 1.
+            widen: Factor on every member's standard deviation.
+        """
+        sd = widen * np.sqrt(self.variances)
         # The quantile of a mixture lies between those of its members; normal ones beyond 12 sd do not exist.
         low, high = (self.means - 12.0 * sd).min(axis=0), (self.means + 12.0 * sd).max(axis=0)
         for _ in range(N_BISECTIONS):
             middle = 0.5 * (low + high)
-            below = self.weights @ ndtr((middle - self.means) / sd) < probability
+            below = np.einsum("km,km->m", self.weights, ndtr((middle - self.means) / sd)) < probability
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         return np.asarray(0.5 * (low + high))

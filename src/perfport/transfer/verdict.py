@@ -9,6 +9,7 @@ __all__ = ["Decision", "Verdict", "judged"]
 Decision = Literal["helped", "no help", "harmful, not used"]
 
 CLEAR_GAIN = 1.1  # estimated errors of a handful of rows that differ by less cannot be told apart
+CLEAR_LOSS = 0.7
 
 
 @dataclass(frozen=True, slots=True)

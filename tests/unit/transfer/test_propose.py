@@ -1,0 +1,81 @@
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
+
+from perfport.errors import UsageError
+from perfport.transfer.api import propose
+from perfport.transfer.propose import DESIGN_NOISE, a_optimal
+
+SOURCE = dataset(noisy(log_time(FRAME), 1), "source")
+
+
+def variance_left(K: np.ndarray, rows: tuple[int, ...]) -> float:
+    chosen = list(rows)
+    inner = K[np.ix_(chosen, chosen)] + DESIGN_NOISE * np.eye(len(chosen))
+    return float(np.trace(K - K[:, chosen] @ np.linalg.solve(inner, K[chosen])))
+
+
+def test_each_row_is_the_one_that_lowers_the_variance_most() -> None:
+    X = np.random.default_rng(0).normal(size=(7, 3))
+    K = X @ X.T + 0.1 * np.eye(7)
+
+    class NoTies:
+        def uniform(self, low: float, high: float, size: int) -> np.ndarray:
+            return np.ones(size)
+
+    chosen = a_optimal(K.copy(), 3, rng=NoTies())  # type: ignore[arg-type]
+    for step in range(3):
+        before = tuple(chosen[:step])
+        best = min((row for row in range(7) if row not in before), key=lambda row: variance_left(K, (*before, row)))
+        assert chosen[step] == best
+    exhaustive = min(variance_left(K, rows) for rows in permutations(range(7), 3))
+    assert variance_left(K, tuple(chosen)) <= 1.3 * exhaustive
+
+
+@pytest.mark.parametrize("sources", [[], [SOURCE]])
+@pytest.mark.parametrize("budget", [1, 20, len(FRAME)])
+def test_proposals_are_distinct_and_repeatable(sources: list[object], budget: int) -> None:
+    arguments = {"sources": sources, "candidates": FRAME, "property": "time_s", "budget": budget, "seed": 3}
+    rows = propose(**arguments)  # type: ignore[arg-type]
+    assert len(set(rows.tolist())) == budget
+    assert rows.min() >= 0
+    assert rows.max() < len(FRAME)
+    np.testing.assert_array_equal(propose(**arguments), rows)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("budget", [0, -1, len(FRAME) + 1])
+def test_a_budget_that_does_not_fit_is_refused(budget: int) -> None:
+    with pytest.raises(UsageError, match="choose 1 to"):
+        propose(sources=[], candidates=FRAME, property="time_s", budget=budget)
+
+
+def test_influential_options_are_varied_and_the_order_of_candidates_does_not_matter() -> None:
+    rows = propose(sources=[SOURCE], candidates=FRAME, property="time_s", budget=6)
+    chosen = FRAME.iloc[rows]
+    assert chosen["clock_hz"].nunique() > 1
+    assert chosen["threads"].nunique() > 1
+    assert chosen["mode"].nunique() > 1
+    shuffle = np.random.default_rng(2).permutation(len(FRAME))
+    again = propose(sources=[SOURCE], candidates=FRAME.iloc[shuffle], property="time_s", budget=6)
+    assert shuffle[again].tolist() == rows.tolist()
+
+
+def test_measured_and_failed_rows_are_not_proposed_again() -> None:
+    first = propose(sources=[SOURCE], candidates=FRAME, property="time_s", budget=5)
+    y = np.exp(log_time(FRAME))
+    y[first[0]] = np.nan
+    measured = dataset(y, "target").take(first)
+    second = propose(sources=[SOURCE], candidates=FRAME, property="time_s", budget=5, measured=measured)
+    assert not set(first.tolist()) & set(second.tolist())
+    with pytest.raises(UsageError, match="not measured yet"):
+        propose(sources=[SOURCE], candidates=FRAME.iloc[first], property="time_s", budget=1, measured=measured)
+
+
+def test_a_hundred_thousand_candidates_are_no_problem() -> None:
+    many = pd.concat([FRAME] * 700, ignore_index=True)
+    many["clock_hz"] = np.linspace(4e8, 2e9, len(many))
+    rows = propose(sources=[SOURCE], candidates=many, property="time_s", budget=10)
+    assert len(set(rows.tolist())) == 10
