@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
 import perfport
 from perfport.data.dataset import Dataset
-from perfport.data.measurement import FloatArray
 from perfport.errors import NotEnoughDataError, UnknownPluginError, UsageError
 from perfport.model.metrics import mape_pct
 from perfport.transfer.api import propose, transfer
@@ -54,7 +54,8 @@ def test_an_exact_linear_shift_is_recovered_from_two_rows() -> None:
 
 @pytest.mark.parametrize("harm", ["unrelated", "reversed"])
 def test_a_useless_source_does_no_harm_with_twenty_rows(harm: str) -> None:
-    with_source, alone = [], []
+    with_source: list[float] = []
+    alone: list[float] = []
     for seed in range(5):
         log_y = log_time(FRAME)
         wrong = np.random.default_rng(seed).permutation(log_y) if harm == "unrelated" else -log_y
@@ -73,7 +74,7 @@ def test_the_order_of_rows_options_and_sources_changes_nothing() -> None:
     shuffle = np.random.default_rng(5).permutation(len(FRAME))
     columns = ["mode", "idle", "clock_hz", "cache", "threads"]
 
-    def shuffled(data: Dataset, order: FloatArray) -> Dataset:
+    def shuffled(data: Dataset, order: NDArray[np.int64]) -> Dataset:
         frame = data.configurations.iloc[order][columns].reset_index(drop=True)
         return dataset(data.responses["time_s"][order], data.environment.name, frame)
 
