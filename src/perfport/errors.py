@@ -10,6 +10,7 @@ from collections.abc import Mapping
 __all__ = [
     "ActuationError",
     "InvalidConfigurationError",
+    "LeakError",
     "MeasurementError",
     "MeterUnavailableError",
     "MissingPackageError",
@@ -68,6 +69,10 @@ class NotEnoughDataError(UsageError):
 
 class UnknownPluginError(UsageError):
     """A name that no built-in and no installed plug-in has."""
+
+
+class LeakError(PerfError):
+    """A test response that was, or would have been, seen before the test: the comparison is worth nothing."""
 
 
 class ModelFileError(PerfError, ValueError):

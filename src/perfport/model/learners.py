@@ -31,6 +31,7 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Property
 from perfport.model.base import Learner
 from perfport.model.gp import ArdKernel, ArdPrior, LogNormal, condition, fit_ard
+from perfport.model.mars import MARS
 from perfport.model.rows import usable_rows
 from perfport.model.stepwise import Criterion, least_squares, select_columns
 from perfport.model.threads import one_thread
@@ -50,7 +51,18 @@ __all__ = [
 # A plug-in is a function of `random_state` that returns a learner, as those below.
 BUILTIN: Mapping[str, str] = {
     name: f"perfport.model.learners:{name}"
-    for name in ("boosting", "extra_trees", "forest", "gp", "neural_network", "ridge", "stepwise", "svr", "tree")
+    for name in (
+        "boosting",
+        "extra_trees",
+        "forest",
+        "gp",
+        "mars",
+        "neural_network",
+        "ridge",
+        "stepwise",
+        "svr",
+        "tree",
+    )
 }
 
 # Trees and networks break ties by the last bit, which depends on the unit of the response and on the
@@ -103,6 +115,11 @@ def stepwise(random_state: int) -> Learner:
 def gp(random_state: int) -> Learner:
     """Return a Gaussian process that learns how much every column matters."""
     return GaussianProcess(random_state=random_state)
+
+
+def mars(random_state: int) -> Learner:
+    """Return multivariate adaptive regression splines with interactions of two columns (Friedman 1991)."""
+    return MARS(degree=2)
 
 
 def make_learner(learner: str | Learner, rng: np.random.Generator) -> Learner:

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perfport import plugins
 from perfport.data.dataset import Dataset
 from perfport.data.frames import infer_options
 from perfport.data.measurement import Status
@@ -28,6 +27,7 @@ from perfport.space.space import Space
 from perfport.transfer.auto import combined_source
 from perfport.transfer.base import TransferStrategy
 from perfport.transfer.kernels import OptionsOnly, Prior
+from perfport.transfer.names import BUILTIN, make_strategy
 from perfport.transfer.prepare import in_content_order, prepare_sources, prepare_target
 from perfport.transfer.priors import load_priors
 from perfport.transfer.propose import a_optimal, prior_covariance
@@ -36,16 +36,6 @@ from perfport.transfer.source import cached_source
 from perfport.transfer.transferred import TransferredModel, transferred
 
 __all__ = ["BUILTIN", "propose", "transfer"]
-
-BUILTIN = {
-    "auto": "perfport.transfer.auto:Auto",
-    "influence": "perfport.transfer.auto:Influence",
-    "target_only": "perfport.transfer.baselines:TargetOnly",
-    "direct": "perfport.transfer.baselines:DirectReuse",
-    "scaled": "perfport.transfer.baselines:Scaled",
-    "residual": "perfport.transfer.baselines:Residual",
-    "linear_shift": "perfport.transfer.shift:LinearShift",
-}
 
 MAX_CANDIDATES = 1000  # looked at by the design; more are thinned at random
 
@@ -68,8 +58,8 @@ def transfer(
         target: The measured target rows. Rows that failed, or whose response is missing or not
             positive, are dropped and counted in the verdict.
         property: Name of the response, in all datasets.
-        strategy: A strategy object, or the name of one: "auto", "influence", "target_only",
-            "direct", "scaled", "linear_shift", "residual", or a plug-in's.
+        strategy: A strategy object, or the name of one: "auto", "influence", "target_only", "direct", ... (all
+            in `perfport.transfer.names`), or a plug-in's; with a learner of choice as "residual:boosting".
         seed: Of all randomness. "auto" and "influence" have none.
         rename: Option in the sources -> the same option in the target, where names differ.
 
@@ -78,9 +68,7 @@ def transfer(
         NotEnoughDataError: If a dataset has no usable row, or the strategy needs more rows.
         UnknownPluginError: If no strategy has the name.
     """
-    chosen: TransferStrategy = (
-        plugins.resolve("strategy", strategy, BUILTIN)() if isinstance(strategy, str) else strategy
-    )
+    chosen: TransferStrategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
     ready = prepare_target(target, property=property)
     prepared = prepare_sources(sources, target.space, property=target.properties[property], rename=rename)
     datasets = [source.dataset for source in prepared]
