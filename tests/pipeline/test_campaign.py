@@ -74,6 +74,22 @@ def task_key(task: object, campaign: Campaign) -> tuple[str, str, str, int]:
     return fingerprint, configuration, campaign.protocol.key, block
 
 
+def test_environments_with_spaces_of_their_own_keep_them_in_the_store(store: Store, lease: Path) -> None:
+    campaign = Campaign.from_yaml(
+        """
+        name: two spaces
+        environments:
+        - {name: small, system: synthetic, settings: {seed: 1, n_options: 3}, levels: {option_2: [1, 8]}}
+        - {name: large, system: synthetic, settings: {seed: 2, n_options: 4}}
+        configurations: 8
+        protocol: {max_repetitions: 8}
+        """
+    )
+    run_campaign(campaign, store, lease=lease)
+    for rig in campaign.rigs():
+        assert store.dataset(rig.environment.name).space == rig.space
+
+
 def test_a_finished_campaign_measures_nothing_again(store: Store, lease: Path) -> None:
     campaign = Campaign.from_yaml(YAML)
     run_campaign(campaign, store, lease=lease)

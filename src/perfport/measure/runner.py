@@ -54,7 +54,7 @@ class _Request:
 
     @property
     def child_key(self) -> tuple[object, ...]:
-        return (id(self.rig), *sorted((name, str(level)) for name, level in self.process_levels.items()))
+        return (self.rig, *sorted((name, str(level)) for name, level in self.process_levels.items()))
 
 
 class Runner:
@@ -76,7 +76,8 @@ class Runner:
             else:
                 self._meters.append(meter)
         self._children: dict[tuple[object, ...], ChildProcess] = {}
-        self._no_reference: dict[int, str] = {}
+        self._references: dict[Rig, Path] = {}
+        self._no_reference: dict[Rig, str] = {}
         self._scratch = Path(tempfile.mkdtemp(prefix="perfport-"))
 
     def __enter__(self) -> Self:
@@ -112,7 +113,7 @@ class Runner:
         """
         broken = rig.space.violations(configuration)
         if broken:
-            return Outcome(Status.INVALID, "; ".join(broken), absent=self._absent)
+            return Outcome(Status.INVALID, "; ".join(broken))
         if isinstance(rig.system, ServesOutcomes):
             return rig.system.outcome(configuration, block=block)
         system_levels, around = rig.split(configuration)
@@ -161,7 +162,6 @@ class Runner:
         )
 
     def _in_child(self, request: _Request) -> Outcome:
-        reference = "" if id(request.rig) in self._no_reference else str(self._scratch / f"{id(request.rig)}.npz")
         try:
             child = self._child(request)
         except MeasurementError as error:
@@ -171,7 +171,7 @@ class Runner:
             return Outcome(Status.FAILED, error.message)
         is_usable = False
         try:
-            outcome = self._converse(child, request, reference)
+            outcome = self._converse(child, request, self._reference(request.rig))
             is_usable = child.served < self._protocol.configurations_per_child
         except ChildTimedOutError:
             outcome = Outcome(Status.TIMED_OUT, f"no answer for {self._protocol.timeout_s:g} s {_doing(child)}")
@@ -181,9 +181,15 @@ class Runner:
             self._children.pop(request.child_key).close()
         if outcome.status is not Status.OK and child.stage == "reference":
             # The default configuration is to blame, not this one: measure it without the check.
-            self._no_reference[id(request.rig)] = outcome.reason
+            self._no_reference[request.rig] = outcome.reason
             return self._in_child(request)
         return outcome
+
+    def _reference(self, rig: Rig) -> str:
+        """Return the file of the default configuration's outputs, or "" if there can be none."""
+        if rig in self._no_reference:
+            return ""
+        return str(self._references.setdefault(rig, self._scratch / f"{len(self._references)}.npz"))
 
     def _converse(self, child: ChildProcess, request: _Request, reference: str) -> Outcome:
         deadline = time.monotonic() + self._protocol.timeout_s
@@ -201,7 +207,7 @@ class Runner:
         absent: dict[str, str] = {}
         while (message := child.receive(deadline))["event"] == "window":
             readings, absent = self._read_meters(child, deadline)
-        return _outcome(message, readings, absent, self._no_reference.get(id(request.rig), ""))
+        return _outcome(message, readings, absent, self._no_reference.get(request.rig, ""))
 
     def _window_s(self) -> float:
         if not self._meters:
@@ -289,6 +295,7 @@ def _doing(child: ChildProcess) -> str:
     return {
         "reference": "while the default configuration was run for comparison",
         "open": "while opening the configuration",
+        "check": "in the first run",
         "time": "while running",
     }.get(child.stage, f"({child.stage})")
 

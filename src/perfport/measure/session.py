@@ -34,7 +34,7 @@ class Hooks:
     """What happens around the loop; nothing by default.
 
     Attributes:
-        stage: Told what begins: "reference", "open", "time", "window".
+        stage: Told what begins: "reference", "open", "check", "time".
         check_alive: Called before each run; raises or exits to end it.
         window: Runs the session on while meters outside are read.
     """
@@ -80,6 +80,7 @@ def measure_in_session(
         open_begin = time.perf_counter()
         with system.open(configuration, workload, seed=seed) as session:
             conditions["open_s"] = round(time.perf_counter() - open_begin, 6)
+            hooks.stage("check")
             problem = _output_problem(session, reference, protocol)
             if problem:
                 outcome = Outcome(Status.FAILED, problem)
