@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
+_INTERRUPTED_TEXT = "interrupted; the same command goes on where it stopped"
 
 
 def _print_version(wanted: bool) -> None:
@@ -67,10 +68,11 @@ def run(arguments: Sequence[str]) -> int:
         format_message = getattr(error, "format_message", None)
         return _fail(format_message() if format_message else str(error), getattr(error, "exit_code", 1))
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; the same command goes on where it stopped", INTERRUPTED)
+        return _fail(_INTERRUPTED_TEXT, INTERRUPTED)
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1)
-    return code if isinstance(code, int) else 0
+    # Typer turns Ctrl-C into this code; whoever stopped on request returns it as well.
+    return _fail(_INTERRUPTED_TEXT, code) if code == INTERRUPTED else int(code or 0)
 
 
 def _fail(message: str, code: int) -> int:

@@ -97,7 +97,7 @@ def measure(
         print_json({"campaign": spec.name, "store": store, "is_finished": result.is_finished} | _fields(result))
     else:
         counts = ", ".join(f"{n} {status}" for status, n in result.counts.items()) or "nothing left to measure"
-        state = "finished" if result.is_finished else f"stopped ({result.stopped_by}), go on with the same command"
+        state = "finished" if result.is_finished else f"stopped ({result.stopped_by}), the same command goes on"
         n_stored = result.n_before + result.n_measured
         out.print(
             f"campaign '{spec.name}' {state}: {counts}; {n_stored} of {result.n_total} are in {store}", markup=False
