@@ -29,7 +29,6 @@ from perfport.transfer.base import TransferStrategy
 from perfport.transfer.kernels import OptionsOnly, Prior
 from perfport.transfer.names import BUILTIN, make_strategy
 from perfport.transfer.prepare import in_content_order, prepare_sources, prepare_target
-from perfport.transfer.priors import load_priors
 from perfport.transfer.propose import a_optimal, prior_covariance
 from perfport.transfer.recipe import Recipe
 from perfport.transfer.source import cached_source
@@ -133,8 +132,7 @@ def propose(
     if told is not None:
         pool = pd.concat([pool, told.configurations[list(candidates.columns)]], ignore_index=True)
     prior = _prior(sources, space, property=property, told=told, pool=pool, rename=rename)
-    name = "without_sources" if isinstance(prior, OptionsOnly) else "around_source"
-    K = prior_covariance(prior, load_priors()[name], pool)
+    K = prior_covariance(prior, pool)
     chosen = a_optimal(K, budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
     return open_rows[chosen]
 

@@ -1,17 +1,20 @@
 """Which configurations to measure: greedy A-optimality under what is believed before measuring.
 
 Each next row is the one that lowers the predictive variance, averaged over all candidates, most.
-The covariance is that of the member around the sources at its prior mean scales, so rows differ in
-what the sources show to be influential. One rank-1 update a row.
+The covariance mixes those of the members around the sources and around zero at their prior mean
+scales, so rows differ in what the sources show to be influential. One rank-1 update a row.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perfport.transfer.kernels import Prior
+from perfport.transfer.basis import centred_variance
+from perfport.transfer.kernels import OptionsOnly, Prior
 from perfport.transfer.members import CONSTANT
-from perfport.transfer.priors import MemberPrior
+from perfport.transfer.priors import MemberPrior, load_priors
 
 __all__ = ["a_optimal", "prior_covariance"]
 
@@ -21,19 +24,35 @@ IntArray = NDArray[np.int64]
 DESIGN_NOISE = 0.01
 SPREAD_CAP = 1.5  # of a scale's prior when its mean is taken: a mean of a wider one is all tail
 COVERAGE = 0.02  # of main and iso: no option is left at one level because the source says it is idle
+DOUBT = 0.3  # share of the variance that is expected as if the sources told only what matters, not how much
 TIE_WIDTH = 0.03  # candidates this close (relatively) are told apart by chance
 
 
-def prior_covariance(prior: Prior, scales: MemberPrior, configurations: pd.DataFrame) -> FloatArray:
+def prior_covariance(prior: Prior, configurations: pd.DataFrame) -> FloatArray:
     """Return the prior covariance of the responses of the configurations, noise left out, shape (n, n)."""
     seen = prior.see(configurations)
     stack = prior.kernels(seen, seen).astype(np.float32)
-    # r is left out: it is news about single rows, which no other row can tell.
-    used = [i for i in scales.usable(prior.names) if prior.names[i] != "r"]
-    names = [prior.names[i] for i in used]
-    expected = scales.expected(names, cap=SPREAD_CAP) + [COVERAGE * (name in ("main", "iso")) for name in names]
-    K = np.tensordot(expected.astype(np.float32), stack[used], axes=1)
+    priors = load_priors()
+    if isinstance(prior, OptionsOnly):
+        K = _expected_covariance(stack, prior.names, priors["without_sources"])
+    else:
+        K = _expected_covariance(stack, prior.names, priors["around_source"])
+        doubt = _expected_covariance(stack, prior.names, priors["around_zero"])
+        # The members differ in size by orders of magnitude; what is mixed is where they expect variance.
+        K = (1.0 - DOUBT) * K + DOUBT * (_spread(K) / _spread(doubt)) * doubt
     return np.asarray(K + np.float32(CONSTANT))
+
+
+def _expected_covariance(stack: FloatArray, names: Sequence[str], prior: MemberPrior) -> FloatArray:
+    # r is left out: it is news about single rows, which no other row can tell.
+    used = [i for i in prior.usable(names) if names[i] != "r"]
+    scales = prior.expected([names[i] for i in used], cap=SPREAD_CAP)
+    scales += [COVERAGE * (names[i] in ("main", "iso")) for i in used]
+    return np.asarray(np.tensordot(scales.astype(np.float32), stack[used], axes=1))
+
+
+def _spread(K: FloatArray) -> np.float32:
+    return np.float32(centred_variance(K))
 
 
 def a_optimal(K: FloatArray, budget: int, *, rng: np.random.Generator, first: IntArray | None = None) -> IntArray:
