@@ -14,6 +14,8 @@ from perfport.measure.channel import LineBuffer, send
 
 __all__ = ["ChildLostError", "ChildProcess", "ChildTimedOutError"]
 
+EVENTS = frozenset({"ready", "refused", "stage", "window", "window_end", "outcome"})
+
 _CHUNK_BYTES = 1 << 16
 _PRINTED_BYTES = 4096
 _POLL_S = 0.05
@@ -44,16 +46,11 @@ class ChildProcess:
         child_reads, self._write_fd = os.pipe()
         self._read_fd, child_writes = os.pipe()
         try:
-            # A group of its own: Ctrl-C in the terminal reaches the runner only, and whatever the
-            # system starts can be ended with it.
-            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-m", "perfport.measure.child", str(child_reads), str(child_writes)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(child_reads, child_writes),
-                start_new_session=True,
-            )
+            self._process = _started(child_reads, child_writes)
+        except OSError as error:
+            os.close(self._write_fd)
+            os.close(self._read_fd)
+            raise MeasurementError(f"no child process can be started: {error.strerror}") from error
         finally:
             os.close(child_reads)
             os.close(child_writes)
@@ -104,17 +101,17 @@ class ChildProcess:
         while True:
             try:
                 message = self._buffer.next_message()
+                if message is None:
+                    self._wait(deadline)
+                    continue
+                if message.get("event") not in EVENTS:
+                    raise ValueError(f"{str(message)[:80]!r} where a message was expected")
             except ValueError as error:
                 self.close()
-                raise ChildLostError(
-                    f"the child's pipe carried {error}; the system may write to foreign files"
-                ) from error
-            if message is None:
-                self._wait(deadline)
-            elif message.get("event") == "stage":
-                self.stage = str(message["stage"])
-            else:
+                raise ChildLostError(f"the child's pipe carried {error}: the system wrote to foreign files") from error
+            if message["event"] != "stage":
                 return message
+            self.stage = str(message.get("stage"))
 
     def _wait(self, deadline: float) -> None:
         left_s = deadline - time.monotonic()
@@ -181,6 +178,19 @@ class ChildProcess:
             if ended or time.monotonic() >= deadline:
                 return ended
             time.sleep(0.005)
+
+
+def _started(reads: int, writes: int) -> "subprocess.Popen[bytes]":
+    # A group of its own: Ctrl-C in the terminal reaches the runner only, and whatever the system
+    # starts can be ended with it.
+    return subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        [sys.executable, "-m", "perfport.measure.child", str(reads), str(writes)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(reads, writes),
+        start_new_session=True,
+    )
 
 
 def _ending(code: int) -> str:

@@ -24,8 +24,13 @@ _POLL_S = 0.2
 
 
 def default_lease_path() -> Path:
-    """Return the one lock file of this machine."""
-    return Path(tempfile.gettempdir()) / "perfport-device.lock"
+    """Return the one lock file of this machine.
+
+    `PERFPORT_LEASE_FILE` names another: containers on one machine, each with a temporary folder of
+    its own, must be given one they share.
+    """
+    named = os.environ.get("PERFPORT_LEASE_FILE")
+    return Path(named) if named else Path(tempfile.gettempdir()) / "perfport-device.lock"
 
 
 @contextmanager

@@ -126,10 +126,15 @@ class Runner:
         machine = [actuator for actuator in actuators if actuator.scope == "machine"]
         begin = time.perf_counter()
         outcome = self._with_machine(request, machine, around)
+        if not rig.system.is_isolated:
+            nothing_ran = {
+                found.name: "the system runs nothing" for meter in self._meters for found in meter.properties
+            }
+            return replace(outcome, absent={**self._absent, **nothing_ran} if outcome.status is Status.OK else {})
         return replace(
             outcome,
             absent={**self._absent, **outcome.absent} if outcome.status is Status.OK else {},
-            cost_s=outcome.cost_s if not rig.system.is_isolated else time.perf_counter() - begin,
+            cost_s=time.perf_counter() - begin,
         )
 
     def _with_machine(
@@ -205,9 +210,13 @@ class Runner:
         )
         readings: dict[str, FloatArray] = {}
         absent: dict[str, str] = {}
-        while (message := child.receive(deadline))["event"] == "window":
-            readings, absent = self._read_meters(child, deadline)
-        return _outcome(message, readings, absent, self._no_reference.get(request.rig, ""))
+        try:
+            while (message := child.receive(deadline))["event"] == "window":
+                readings, absent = self._read_meters(child, deadline)
+            return _outcome(message, readings, absent, self._no_reference.get(request.rig, ""))
+        except (KeyError, TypeError, ValueError) as error:
+            child.close()
+            raise ChildLostError("the child sent an outcome that cannot be read") from error
 
     def _window_s(self) -> float:
         if not self._meters:

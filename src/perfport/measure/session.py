@@ -2,11 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perfport.data.environment import Fact
 from perfport.data.measurement import Status
@@ -67,7 +69,8 @@ def measure_in_session(
         hooks: What happens around the loop.
 
     Returns:
-        The outcome; whatever the system raises is a FAILED (or INVALID) one. `cost_s` covers all of it.
+        The outcome; whatever the system raises is a FAILED (or INVALID) one. `cost_s` covers all of it
+        (in virtual time: the runs).
     """
     hooks = hooks or Hooks()
     begin = time.perf_counter()
@@ -80,46 +83,48 @@ def measure_in_session(
         open_begin = time.perf_counter()
         with system.open(configuration, workload, seed=seed) as session:
             conditions["open_s"] = round(time.perf_counter() - open_begin, 6)
-            hooks.stage("check")
-            problem = _output_problem(session, reference, protocol)
-            if problem:
-                outcome = Outcome(Status.FAILED, problem)
-            else:
-                hooks.stage("time")
-                outcome, loop_conditions = _timed(session, protocol, hooks)
-                conditions |= loop_conditions
-                hooks.window(session)
+            outcome = _run(session, reference, protocol, hooks)
     except InvalidConfigurationError as error:
         outcome = Outcome(Status.INVALID, error.message)
     except MemoryError as error:
         outcome = Outcome(Status.FAILED, _told("out of memory", error))
     except Exception as error:  # noqa: BLE001  # what a system under test raises is data
         outcome = Outcome(Status.FAILED, _told(type(error).__name__, error))
-    return Outcome(
-        status=outcome.status,
-        reason=outcome.reason,
-        repetitions=outcome.repetitions if outcome.status is Status.OK else {},
-        conditions=conditions,
-        cost_s=time.perf_counter() - begin,
-    )
+    # In virtual time, what the runs say they took is what they cost.
+    elapsed_s = time.perf_counter() - begin if system.is_isolated else outcome.cost_s
+    return replace(outcome, conditions={**conditions, **outcome.conditions}, cost_s=elapsed_s)
 
 
 def _make_reference(system: System, workload: Mapping[str, Fact], path: Path, seed: int) -> None:
+    """Store the outputs of the default configuration; none at all if the system shows none."""
     with system.open({}, workload, seed=seed) as session:
-        if not isinstance(session, HasOutput):
-            return
-        session.run_once()
-        write_reference(path, session.output())
+        outputs: Sequence[NDArray[Any]] = ()
+        if isinstance(session, HasOutput):
+            session.run_once()
+            outputs = session.output()
+        write_reference(path, outputs)
+
+
+def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Hooks) -> Outcome:
+    hooks.stage("check")
+    problem = _output_problem(session, reference, protocol)
+    if problem:
+        return Outcome(Status.FAILED, problem)
+    hooks.stage("time")
+    outcome = _timed(session, protocol, hooks)
+    if outcome.status is Status.OK:
+        hooks.window(session)
+    return outcome
 
 
 def _output_problem(session: Session, reference: Path | None, protocol: Protocol) -> str:
-    if reference is None or not isinstance(session, HasOutput) or not reference.exists():
+    if reference is None or not isinstance(session, HasOutput):
         return ""
     session.run_once()
     return wrong_output(session.output(), read_reference(reference), protocol.output_tolerance)
 
 
-def _timed(session: Session, protocol: Protocol, hooks: Hooks) -> tuple[Outcome, dict[str, object]]:
+def _timed(session: Session, protocol: Protocol, hooks: Hooks) -> Outcome:
     switches_before = _involuntary_switches()
     begin = time.perf_counter()
     timing = time_session(run_reader(session, ClockMeter()), protocol, check_alive=hooks.check_alive)
@@ -128,7 +133,12 @@ def _timed(session: Session, protocol: Protocol, hooks: Hooks) -> tuple[Outcome,
     if switches_before is not None and switches_after is not None:
         conditions["involuntary_switches"] = switches_after - switches_before
     repetitions = {name: np.asarray(values, dtype=np.float64) for name, values in timing.repetitions.items()}
-    return Outcome(Status.OK, repetitions=repetitions), conditions
+    for name, values in repetitions.items():
+        # A system's own readings can be anything; only numbers that can be true are kept.
+        wrong = values[~(np.isfinite(values) & (values >= 0))]
+        if len(wrong):
+            return Outcome(Status.FAILED, f"the system reported {name} = {wrong[0]:g}", conditions=conditions)
+    return Outcome(Status.OK, repetitions=repetitions, conditions=conditions, cost_s=timing.elapsed_s)
 
 
 def _loop_facts(timing: Timing) -> dict[str, object]:

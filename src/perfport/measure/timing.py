@@ -16,6 +16,7 @@ from functools import lru_cache
 from statistics import NormalDist, median
 from typing import Literal, Protocol
 
+from perfport.errors import MeasurementError
 from perfport.measure.base import Meter, ReportsReadings, Session
 from perfport.measure.protocol import Protocol as MeasuringProtocol
 
@@ -36,6 +37,7 @@ class Timing:
         is_stable: Whether warm-up ended because it was stable, not because its time was up.
         stopped_by: What ended the timed runs.
         interval_width: Relative width of the confidence interval of the median that was reached.
+        elapsed_s: Time of warm-up and timed runs, as budgets are charged.
     """
 
     repetitions: Mapping[str, list[float]]
@@ -43,6 +45,7 @@ class Timing:
     is_stable: bool
     stopped_by: StoppedBy
     interval_width: float
+    elapsed_s: float
 
 
 class RunReader(Protocol):
@@ -87,6 +90,8 @@ class _ReportedReader:
     def __call__(self) -> Mapping[str, float]:
         self._session.run_once()
         readings = dict(self._readings())
+        if PRIMARY not in readings:
+            raise MeasurementError(f"the system reports no {PRIMARY}, only {', '.join(readings) or 'nothing'}")
         self._elapsed_s += readings[PRIMARY] * self._session.inputs_per_run
         return readings
 
@@ -111,6 +116,7 @@ def time_session(
         protocol: Bounds of both phases.
         check_alive: Called before each run; raises to end the loop (a child whose parent is gone).
     """
+    begin_s = read.now_s()
     warm_up_runs, is_stable = _warm_up(read, protocol, check_alive)
     repetitions: dict[str, list[float]] = {}
     start_s = read.now_s()
@@ -135,7 +141,7 @@ def time_session(
             stopped_by = "budget"
             break
     width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
-    return Timing(repetitions, warm_up_runs, is_stable, stopped_by, width)
+    return Timing(repetitions, warm_up_runs, is_stable, stopped_by, width, read.now_s() - begin_s)
 
 
 def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable[[], None]) -> tuple[int, bool]:

@@ -212,6 +212,15 @@ def _garble_pipes() -> None:
             continue
 
 
+def _speak() -> None:
+    """Write into every pipe what could be a message, but is none."""
+    for fd in range(3, 64):
+        try:
+            os.write(fd, b'{"event": "outcome", "status": "splendid"}\n')
+        except OSError:
+            continue
+
+
 def _fork() -> None:
     """Leave a copy of this process that goes on where we are, as a careless library does."""
     os.fork()
@@ -236,6 +245,7 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "memory": _eat_memory,
     "print": _print_garbage,
     "garble": _garble_pipes,
+    "speak": _speak,
     "fork": _fork,
     "program": _leave_a_program,
 }

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -70,5 +71,8 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_all_campaigns_of_a_machine_share_one_lock() -> None:
-    assert default_lease_path() == default_lease_path()
+def test_all_campaigns_of_a_machine_share_one_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PERFPORT_LEASE_FILE", raising=False)
+    assert default_lease_path() == Path(tempfile.gettempdir()) / "perfport-device.lock"
+    monkeypatch.setenv("PERFPORT_LEASE_FILE", str(tmp_path / "shared.lock"))
+    assert default_lease_path() == tmp_path / "shared.lock"

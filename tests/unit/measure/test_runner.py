@@ -53,6 +53,7 @@ def works(outcome: Outcome) -> bool:
         ("segfault", Status.FAILED, "crashed with SIGSEGV"),
         ("killed", Status.FAILED, "killed by SIGKILL, most likely by the kernel because memory ran out"),
         ("garble", Status.FAILED, "'garbage' where a message was expected"),
+        ("speak", Status.FAILED, "an outcome that cannot be read"),
         ("program", Status.FAILED, "crashed with SIGABRT"),
     ],
 )
