@@ -12,32 +12,28 @@ Example:
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from perfport.data.measurement import Measurement, Property, Status
+from perfport.data.measurement import Measurement, Property
+from perfport.data.store import Store
 from perfport.measure.base import HasProperties, Meter, Outcome
 from perfport.measure.lease import device_lease
 from perfport.measure.meters import make_meters
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.plan import Task, measurements_of, plan_campaign, task_of, tasks_of
+from perfport.measure.progress import CampaignResult, Limits, Progress, ProgressCallback, Tally
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
 from perfport.measure.rows import configurations_of
 from perfport.measure.runner import Runner
 from perfport.measure.spec import Campaign, EnvironmentSpec, rig_of
 from perfport.seeding import rng_for
-
-if TYPE_CHECKING:
-    from perfport.data.store import Store
 
 __all__ = [
     "Campaign",
@@ -51,62 +47,10 @@ __all__ = [
     "run_campaign",
 ]
 
-StoppedBy = Literal["finished", "asked", "max_runs", "max_time"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a campaign stands; given to the callback before and after each measurement.
-
-    Attributes:
-        n_done: Measurements in the store, those of earlier runs included.
-        n_total: Measurements in all.
-        environment: Name of the environment of the present measurement.
-        measurement: The one just stored; None when one begins.
-        elapsed_s: Time since this run began.
-        left_s: Estimated time to go, from the runs so far; None before the first.
-    """
-
-    n_done: int
-    n_total: int
-    environment: str
-    measurement: Measurement | None
-    elapsed_s: float
-    left_s: float | None
-
-
-ProgressCallback = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignResult:
-    """How a run of a campaign ended.
-
-    Attributes:
-        n_total: Measurements the campaign has.
-        n_before: Those already stored when the run began.
-        n_measured: Those this run made.
-        counts: Status -> number, of those this run made.
-        stopped_by: "finished", "asked" (Ctrl-C or `stop`), "max_runs" or "max_time".
-        elapsed_s: Length of this run.
-    """
-
-    n_total: int
-    n_before: int
-    n_measured: int
-    counts: dict[Status, int]
-    stopped_by: StoppedBy
-    elapsed_s: float
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether every measurement of the campaign is in the store."""
-        return self.n_before + self.n_measured == self.n_total
-
 
 def run_campaign(
     campaign: Campaign,
-    store: "Store",
+    store: Store,
     *,
     progress: ProgressCallback | None = None,
     stop: Callable[[], bool] | None = None,
@@ -144,9 +88,7 @@ def run_campaign(
         campaign=campaign.name,
         meters=campaign.meters,
         progress=progress,
-        stop=stop,
-        max_runs=max_runs,
-        max_time_s=max_time_s,
+        limits=Limits(stop, max_runs, max_time_s),
         lease=lease,
     )
 
@@ -154,7 +96,7 @@ def run_campaign(
 def measure_configurations(
     environment: EnvironmentSpec | Rig,
     configurations: pd.DataFrame,
-    store: "Store",
+    store: Store,
     *,
     protocol: Protocol | None = None,
     block: int = 0,
@@ -192,7 +134,7 @@ def measure_configurations(
         protocol,
         campaign=campaign,
         progress=progress,
-        stop=stop,
+        limits=Limits(stop),
         lease=lease,
     )
     made = measurements_of([rig], store, protocol)
@@ -201,15 +143,13 @@ def measure_configurations(
 
 def measure_tasks(
     tasks: Sequence[Task],
-    store: "Store",
+    store: Store,
     protocol: Protocol,
     *,
     campaign: str | None = None,
     meters: Sequence[str] = ("energy",),
     progress: ProgressCallback | None = None,
-    stop: Callable[[], bool] | None = None,
-    max_runs: int | None = None,
-    max_time_s: float | None = None,
+    limits: Limits | None = None,
     lease: Path | None = None,
     keep_children: bool = False,
 ) -> CampaignResult:
@@ -217,57 +157,47 @@ def measure_tasks(
 
     Arguments are those of `run_campaign`; `keep_children` lets one child serve several blocks.
     """
-    rigs = list({id(task.rig): task.rig for task in tasks}.values())
-    distinct = {task.key: task for task in tasks}
-    made = measurements_of(rigs, store, protocol)
-    # Those another campaign measured belong to this one from now on.
-    store.append([made[key] for key in distinct if key in made], campaign=campaign)
-    left = [task for key, task in distinct.items() if key not in made]
-    n_total = len(distinct)
-    begin_s = time.monotonic()
-    counts: dict[Status, int] = {}
-    n_measured = 0
-    stopped_by: StoppedBy = "finished"
-
-    def tell(task: Task, measurement: Measurement | None) -> None:
-        if progress is not None:
-            elapsed_s = time.monotonic() - begin_s
-            left_s = elapsed_s / n_measured * (len(left) - n_measured) if n_measured else None
-            n_done = n_total - len(left) + n_measured
-            progress(Progress(n_done, n_total, task.rig.environment.name, measurement, elapsed_s, left_s))
-
-    if not left:
-        return CampaignResult(n_total, n_total, 0, {}, "finished", 0.0)
+    n_total = len({task.key for task in tasks})
+    if not _left(tasks, store, protocol, campaign):
+        return Tally(n_total, n_total, progress).result("finished")
     outside = make_meters(meters)
-    properties = {id(rig): _properties(rig, outside) for rig in rigs}
     with (
         _interrupts() as is_interrupted,
         device_lease(campaign or "measurements", path=lease),
         Runner(protocol, meters=outside) as runner,
     ):
-        block = left[0].block
+        # Asked again under the lease: whoever held it may have measured the same.
+        left = _left(tasks, store, protocol, campaign)
+        tally = Tally(n_total, n_total - len(left), progress)
+        block = left[0].block if left else 0
         for task in left:
-            elapsed_s = time.monotonic() - begin_s
-            if is_interrupted() or (stop is not None and stop()):
-                stopped_by = "asked"
-            elif max_runs is not None and n_measured >= max_runs:
-                stopped_by = "max_runs"
-            elif max_time_s is not None and elapsed_s + (elapsed_s / n_measured if n_measured else 0.0) > max_time_s:
-                stopped_by = "max_time"
-            if stopped_by != "finished":
-                break
+            reached = "asked" if is_interrupted() else (limits or Limits()).reached(tally)
+            if reached is not None:
+                return tally.result(reached)
             if task.block != block and not keep_children:
                 # Replicates are worth more when nothing of the first process is left to share.
                 runner.end_children()
                 block = task.block
-            tell(task, None)
+            tally.begin(task)
             measurement = _measure(runner, task, protocol)
-            store.append([measurement], campaign=campaign, properties=properties[id(task.rig)])
-            n_measured += 1
-            counts[measurement.status] = counts.get(measurement.status, 0) + 1
-            tell(task, measurement)
-    elapsed_s = time.monotonic() - begin_s
-    return CampaignResult(n_total, n_total - len(left), n_measured, counts, stopped_by, elapsed_s)
+            store.append([measurement], campaign=campaign, properties=_properties(task.rig, outside))
+            tally.end(task, measurement)
+    return tally.result("finished")
+
+
+def _left(tasks: Sequence[Task], store: Store, protocol: Protocol, campaign: str | None) -> list[Task]:
+    """Return the tasks the store lacks, each once; those it has belong to `campaign` from now on."""
+    distinct = {task.key: task for task in tasks}
+    made = measurements_of([task.rig for task in tasks], store, protocol)
+    if campaign is not None:
+        fingerprints = {fingerprint for fingerprint, _, _ in distinct}
+        linked = {
+            (fingerprint, *pair)
+            for fingerprint in fingerprints
+            for pair in store.done(fingerprint, protocol.key, campaign)
+        }
+        store.append([made[key] for key in distinct if key in made and key not in linked], campaign=campaign)
+    return [task for key, task in distinct.items() if key not in made]
 
 
 def _measure(runner: Runner, task: Task, protocol: Protocol) -> Measurement:

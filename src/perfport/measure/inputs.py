@@ -1,6 +1,6 @@
 """Seeded inputs for a network under a workload: the same numbers in every run, process and runtime."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfport.data.environment import Fact
-from perfport.errors import UsageError
+from perfport.errors import InvalidConfigurationError, UsageError
+from perfport.measure.base import Configuration
 from perfport.measure.networks import BATCH, InputTensor, Network
 from perfport.seeding import rng_for
 
-__all__ = ["check_workload", "input_shapes", "make_inputs"]
+__all__ = ["batch_of", "check_workload", "first_of_batch", "input_shapes", "make_inputs"]
 
 _GLYPH_PIXELS = 16
 _LINE_PIXELS = 48  # an image of at most this height is one line of text
@@ -42,6 +43,25 @@ def check_workload(network: Network, workload: Mapping[str, Fact]) -> None:
                 f"workload fact '{name}' {given}; network '{network.name}' needs a positive whole number{multiple}",
                 fact=name,
             )
+
+
+def batch_of(network: Network, configuration: Configuration) -> int:
+    """Return the batch of a configuration, 1 if it has none.
+
+    Raises:
+        InvalidConfigurationError: If the network cannot take that batch.
+    """
+    level = configuration.get(BATCH)
+    if level is None:
+        return 1
+    if not network.has_batch or not isinstance(level, int) or level < 1:
+        raise InvalidConfigurationError(f"batch={level!r} is not possible for network '{network.name}'", option=BATCH)
+    return level
+
+
+def first_of_batch(outputs: Iterable[NDArray[Any]], batch: int) -> list[NDArray[Any]]:
+    """Return the part of each output that belongs to the first input: what configurations are compared by."""
+    return [output[:1] if output.ndim and output.shape[0] == batch else output for output in outputs]
 
 
 def input_shapes(network: Network, workload: Mapping[str, Fact], batch: int) -> dict[str, tuple[int, ...]]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from perfport.data.measurement import Measurement, configuration_key
+from perfport.data.store import Store
 from perfport.errors import InvalidConfigurationError
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
@@ -14,9 +14,6 @@ from perfport.measure.rows import configurations_of
 from perfport.measure.spec import Campaign
 from perfport.seeding import rng_for
 from perfport.space.options import Level
-
-if TYPE_CHECKING:
-    from perfport.data.store import Store
 
 __all__ = ["Estimate", "Plan", "Task", "measurements_of", "plan_campaign", "task_of", "tasks_of"]
 
@@ -93,7 +90,7 @@ class Plan:
         return len(self.tasks) - self.n_done
 
 
-def plan_campaign(campaign: Campaign, store: "Store | None" = None) -> Plan:
+def plan_campaign(campaign: Campaign, store: Store | None = None) -> Plan:
     """Lay out a campaign without measuring anything.
 
     The estimate rests on what the store has measured in the same environments under the same
@@ -177,7 +174,7 @@ def _configurations(campaign: Campaign, rig: Rig, limits: list[str]) -> list[dic
     return list(distinct.values())[:n]
 
 
-def measurements_of(rigs: Sequence[Rig], store: "Store", protocol: Protocol) -> dict[tuple[str, str, int], Measurement]:
+def measurements_of(rigs: Sequence[Rig], store: Store, protocol: Protocol) -> dict[tuple[str, str, int], Measurement]:
     """Return task key -> measurement for what the store has of these environments under this protocol."""
     known = {environment.fingerprint for environment in store.environments()}
     fingerprints = dict.fromkeys(rig.environment.fingerprint for rig in rigs)

@@ -118,24 +118,17 @@ class Runner:
             return rig.system.outcome(configuration, block=block)
         system_levels, around = rig.split(configuration)
         actuators = actuators_for(around)
-        process_names = {
-            option.name for actuator in actuators if actuator.scope == "process" for option in actuator.options
-        }
-        process_levels = {name: level for name, level in around.items() if name in process_names}
-        request = _Request(rig, system_levels, process_levels, seed)
+        in_child = {option.name for actuator in actuators if actuator.scope == "process" for option in actuator.options}
+        process_levels = {name: level for name, level in around.items() if name in in_child}
         machine = [actuator for actuator in actuators if actuator.scope == "machine"]
         begin = time.perf_counter()
-        outcome = self._with_machine(request, machine, around)
+        outcome = self._with_machine(_Request(rig, system_levels, process_levels, seed), machine, around)
+        absent = {**self._absent, **outcome.absent}
+        cost_s = time.perf_counter() - begin
         if not rig.system.is_isolated:
-            nothing_ran = {
-                found.name: "the system runs nothing" for meter in self._meters for found in meter.properties
-            }
-            return replace(outcome, absent={**self._absent, **nothing_ran} if outcome.status is Status.OK else {})
-        return replace(
-            outcome,
-            absent={**self._absent, **outcome.absent} if outcome.status is Status.OK else {},
-            cost_s=time.perf_counter() - begin,
-        )
+            absent |= {found.name: "the system runs nothing" for meter in self._meters for found in meter.properties}
+            cost_s = outcome.cost_s
+        return replace(outcome, absent=absent if outcome.status is Status.OK else {}, cost_s=cost_s)
 
     def _with_machine(
         self, request: _Request, machine: Sequence[Actuator], levels: Mapping[str, Level | None]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from perfport.data.measurement import Measurement, Status
+from perfport.data.store import Store
 from perfport.errors import UsageError
 from perfport.measure.campaign import ProgressCallback, measure_tasks
 from perfport.measure.plan import measurements_of, task_of
@@ -22,9 +22,6 @@ from perfport.measure.rows import configurations_of
 from perfport.measure.spec import EnvironmentSpec, rig_of
 from perfport.measure.timing import PRIMARY, interval_ranks
 from perfport.seeding import rng_for
-
-if TYPE_CHECKING:
-    from perfport.data.store import Store
 
 __all__ = ["SideBySide", "measure_side_by_side"]
 
@@ -74,7 +71,7 @@ class SideBySide:
 def measure_side_by_side(
     environment: EnvironmentSpec | Rig,
     configurations: pd.DataFrame,
-    store: "Store",
+    store: Store,
     *,
     protocol: Protocol | None = None,
     rounds: int = 5,

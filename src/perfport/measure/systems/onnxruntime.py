@@ -16,7 +16,7 @@ from perfport.data.environment import Fact
 from perfport.errors import InvalidConfigurationError, MissingPackageError
 from perfport.measure import networks
 from perfport.measure.base import Configuration, Session
-from perfport.measure.inputs import check_workload, make_inputs
+from perfport.measure.inputs import batch_of, check_workload, first_of_batch, make_inputs
 from perfport.measure.networks import BATCH
 from perfport.measure.probe import package_version, usable_threads
 from perfport.measure.thread_levels import thread_levels
@@ -148,7 +148,7 @@ class OnnxRuntimeSystem:
     def open(self, configuration: Configuration, workload: Mapping[str, Fact], *, seed: int = 0) -> Iterator[Session]:
         """Open a session; `seed` has no effect, since nothing about the run is random."""
         self.check_workload(workload)
-        batch = _batch(configuration, has_batch=self.network.has_batch)
+        batch = batch_of(self.network, configuration)
         runtime = _runtime()
         session = runtime.InferenceSession(
             str(self.network.path), _session_options(runtime, configuration), providers=["CPUExecutionProvider"]
@@ -173,7 +173,7 @@ class _OpenSession:
         self._outputs = self._session.run(None, self._inputs)
 
     def output(self) -> list[NDArray[Any]]:
-        return [output[:1] if output.ndim and output.shape[0] == self._batch else output for output in self._outputs]
+        return first_of_batch(self._outputs, self._batch)
 
 
 def _session_options(runtime: Any, configuration: Configuration) -> Any:
@@ -209,15 +209,6 @@ def _set_option(runtime: Any, options: Any, name: str, level: Any) -> None:
             raise InvalidConfigurationError(
                 f"system 'onnxruntime' cannot set {name}={level!r}; see its space", option=name
             )
-
-
-def _batch(configuration: Configuration, *, has_batch: bool) -> int:
-    level = configuration.get(BATCH)
-    if level is None:
-        return 1
-    if not has_batch or not isinstance(level, int) or level < 1:
-        raise InvalidConfigurationError(f"batch={level!r} is not possible for this network", option=BATCH)
-    return level
 
 
 def _runtime() -> Any:

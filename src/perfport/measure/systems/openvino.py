@@ -14,7 +14,7 @@ from perfport.data.environment import Fact
 from perfport.errors import InvalidConfigurationError, MeasurementError, MissingPackageError
 from perfport.measure import networks
 from perfport.measure.base import Configuration, Session
-from perfport.measure.inputs import check_workload, input_shapes, make_inputs
+from perfport.measure.inputs import batch_of, check_workload, first_of_batch, input_shapes, make_inputs
 from perfport.measure.networks import BATCH
 from perfport.measure.probe import package_version, usable_threads
 from perfport.measure.thread_levels import thread_levels
@@ -143,7 +143,7 @@ class OpenVinoSystem:
     def open(self, configuration: Configuration, workload: Mapping[str, Fact], *, seed: int = 0) -> Iterator[Session]:
         """Compile the network for its input shapes; `seed` has no effect, since nothing about the run is random."""
         self.check_workload(workload)
-        batch = _batch(configuration, has_batch=self.network.has_batch)
+        batch = batch_of(self.network, configuration)
         core = _core()
         model = core.read_model(str(self.network.path))
         # The workload fixes every length; a network left dynamic would be compiled again at the first run.
@@ -171,8 +171,7 @@ class _OpenSession:
 
     def output(self) -> list[NDArray[Any]]:
         # Copies: the request's own memory is overwritten by the next run.
-        outputs = [tensor.data.copy() for tensor in self._request.output_tensors]
-        return [output[:1] if output.ndim and output.shape[0] == self._batch else output for output in outputs]
+        return first_of_batch((tensor.data.copy() for tensor in self._request.output_tensors), self._batch)
 
 
 def _properties(configuration: Configuration) -> dict[str, Any]:
@@ -192,15 +191,6 @@ def _require_taken(compiled: Any, asked: Mapping[str, Any]) -> None:
     for name in ("INFERENCE_NUM_THREADS", "NUM_STREAMS"):
         if name in asked and int(compiled.get_property(name)) != asked[name]:
             raise MeasurementError(f"{name}={asked[name]} was asked, the plug-in took {compiled.get_property(name)}")
-
-
-def _batch(configuration: Configuration, *, has_batch: bool) -> int:
-    level = configuration.get(BATCH)
-    if level is None:
-        return 1
-    if not has_batch or not isinstance(level, int) or level < 1:
-        raise InvalidConfigurationError(f"batch={level!r} is not possible for this network", option=BATCH)
-    return level
 
 
 def _core() -> Any:
