@@ -17,10 +17,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from perfport.advise.feasible import not_known_to_fail
 from perfport.data.assembly import dataset_of
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import Measurement, Property, Status
@@ -58,11 +60,13 @@ from perfport.verify import verified_choice
 __all__ = ["Move", "Quickstart", "QuickstartResult"]
 
 Move = Literal["size", "network", "openvino"]
+RowNumbers = NDArray[np.int64]
 
 CAMPAIGN = "quickstart"
 PROPERTY = Property("inference_time_s", "s", "minimise", "wall time of one inference, a batch divided by its inputs")
 STRATEGIES = ("auto", "target_only", "direct", "linear_shift")
 ENOUGH_CANDIDATES = 5000
+MAKING_UP = 3  # rounds in which rows that failed are made up for
 COVERAGE = 0.9
 # ONNX Runtime's name of an option -> OpenVINO's name of the same one.
 RENAME = {"intra_op_threads": "threads"}
@@ -148,9 +152,8 @@ class _Teller:
         self.rename = RENAME if story.move == "openvino" else None
         self.candidates = _candidates(self.target, story.seed)
         self.absent: dict[str, str] = {}
-        self.measured: dict[str, list[Measurement]] = {
-            self.source.environment.name: [],
-            self.target.environment.name: [],
+        self.measured: dict[str, dict[tuple[str, str, str, int], Measurement]] = {
+            rig.environment.name: {} for rig in (self.source, self.target)
         }
 
     def tell(self) -> QuickstartResult:
@@ -159,7 +162,7 @@ class _Teller:
         rows = self.measure_target(source)
         models = self.fit(source, rows.chosen)
         comparison = self.compare(models, rows)
-        choice = self.choose(models["auto"])
+        choice = self.choose(models["auto"], rows.chosen)
         data = self.report(source, rows, models["auto"], comparison=comparison, choice=choice)
         path = write_report(data, self.story.report)
         self.say(show_recommendation(data))
@@ -178,29 +181,58 @@ class _Teller:
         drawn = self.source.space.sample(self.story.n_source - 1, rng_for(self.story.seed, "source"))
         default = self.source.space.frame([self.source.space.default_configuration()])
         frame = pd.concat([default, drawn], ignore_index=True).drop_duplicates(ignore_index=True)
-        return self.dataset(self.source, self.measure(self.source, frame))
+        measured = self.measure(self.source, frame)
+        self.say(f"{self.source.environment.name}: {len(measured)} configurations, drawn at random")
+        for difference in self.source.environment.diff(self.target.environment):
+            self.say(Text(f"to {self.target.environment.name}: {difference}", style="dim"))
+        return self.dataset(self.source, measured)
 
     def measure_target(self, source: Dataset) -> _TargetRows:
-        """Measure the proposed rows and those to check with in one random order, so that no drift tells them apart."""
-        story = self.story
+        """Measure the proposed rows and those to check with in one random order, so that no drift tells them apart.
+
+        Rows that fail are made up for: a failure costs a measurement and tells a model of time nothing.
+        """
         self.heading("The target: a handful of measurements, chosen by what the source shows")
-        proposed = propose(
+        n_rows = len(self.candidates)
+        proposed = self.propose(source, np.arange(n_rows), self.story.budget)
+        others = rng_for(self.story.seed, "test").permutation(np.setdiff1d(np.arange(n_rows), proposed))
+        tested = others[: self.story.n_test]
+        self.measure(self.target, self.candidates.iloc[np.concatenate([proposed, tested])])
+        for _ in range(MAKING_UP):
+            lacking = self.story.n_test - self.n_usable(tested)
+            tested = np.concatenate([tested, others[len(tested) :][:lacking]]) if lacking > 0 else tested
+        for _ in range(MAKING_UP):
+            lacking = self.story.budget - self.n_usable(proposed)
+            told = self.rows(proposed)
+            allowed = np.flatnonzero(not_known_to_fail(self.candidates, told))
+            free = np.setdiff1d(allowed, np.concatenate([proposed, tested]))
+            if lacking > 0 and len(free):
+                proposed = np.concatenate([proposed, self.propose(source, free, min(lacking, len(free)), told)])
+        chosen, checked = self.rows(proposed), usable_rows(self.rows(tested), PROPERTY.name)[0]
+        again = self.measure(self.target, checked.configurations.iloc[: self.story.n_replicates], block=1)
+        self.say(show_measuring(self.environments()))
+        first = self.measure(self.target, checked.configurations)
+        return _TargetRows(chosen, checked, replicate_error([*first, *again], PROPERTY.name))
+
+    def propose(self, source: Dataset, among: RowNumbers, budget: int, measured: Dataset | None = None) -> RowNumbers:
+        """Return the rows worth measuring, as numbers of the candidates."""
+        rows = propose(
             sources=[source],
-            candidates=self.candidates,
+            candidates=self.candidates.iloc[among].reset_index(drop=True),
             property=PROPERTY.name,
-            budget=story.budget,
-            seed=story.seed,
+            budget=budget,
+            seed=self.story.seed,
+            measured=measured,
             rename=self.rename,
         )
-        others = np.setdiff1d(np.arange(len(self.candidates)), proposed)
-        n_test = min(story.n_test, len(others))
-        tested = rng_for(story.seed, "test").choice(others, n_test, replace=False)
-        measured = self.measure(self.target, self.candidates.iloc[np.concatenate([proposed, tested])])
-        again = self.measure(self.target, self.candidates.iloc[tested[: story.n_replicates]], block=1)
-        chosen = self.dataset(self.target, measured[: len(proposed)])
-        test = usable_rows(self.dataset(self.target, measured[len(proposed) :]), PROPERTY.name)[0]
-        self.say(show_measuring(self.environments()))
-        return _TargetRows(chosen, test, replicate_error([*measured, *again], PROPERTY.name))
+        return among[rows]
+
+    def rows(self, numbers: RowNumbers) -> Dataset:
+        """Return candidates with what was measured, measuring what the store lacks."""
+        return self.dataset(self.target, self.measure(self.target, self.candidates.iloc[numbers]))
+
+    def n_usable(self, numbers: RowNumbers) -> int:
+        return int((self.rows(numbers).status == Status.OK.value).sum())
 
     def fit(self, source: Dataset, chosen: Dataset) -> dict[str, TransferredModel]:
         """Return strategy -> model; every one is given the same source and the same target rows."""
@@ -227,14 +259,15 @@ class _Teller:
         self.say(show_verdict(models["auto"].verdict))
         return comparison
 
-    def choose(self, model: TransferredModel) -> Choice:
+    def choose(self, model: TransferredModel, chosen: Dataset) -> Choice:
         """Recommend, then measure the winner and the default side by side."""
+        allowed = not_known_to_fail(self.candidates, chosen)
         self.heading("The recommendation, checked by measuring it")
         with MeasuringProgress(self.console, "verifying") as shown:
             return verified_choice(
                 model,
                 self.target,
-                self.candidates,
+                self.candidates[allowed].reset_index(drop=True),
                 self.store,
                 protocol=self.story.protocol,
                 campaign=CAMPAIGN,
@@ -269,7 +302,9 @@ class _Teller:
         roles: tuple[tuple[Rig, Role], ...] = ((self.source, "source"), (self.target, "target"))
         return tuple(
             ReportedEnvironment(
-                rig.environment, role, measuring_summary(self.measured[rig.environment.name], PROPERTY.name)
+                rig.environment,
+                role,
+                measuring_summary(list(self.measured[rig.environment.name].values()), PROPERTY.name),
             )
             for rig, role in roles
         )
@@ -293,7 +328,7 @@ class _Teller:
             )
         if len(measured) < len(frame):
             raise KeyboardInterrupt
-        self.measured[rig.environment.name] += measured
+        self.measured[rig.environment.name].update({found.key: found for found in measured})
         return measured
 
     def dataset(self, rig: Rig, measured: Sequence[Measurement]) -> Dataset:
