@@ -1,32 +1,26 @@
-"""What the machine was like at one moment: stored with each measurement, never part of its key."""
+"""What machine and process were like at one moment: stored with each measurement, never part of its key."""
 
 import os
 import sys
 from pathlib import Path
 
-__all__ = ["conditions_now", "stolen_s"]
+__all__ = ["conditions_now", "process_conditions", "stolen_s"]
 
 _POLICIES = ("SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE", "SCHED_FIFO", "SCHED_RR")
 
 
-def conditions_now(pid: int = 0, *, sysfs: Path = Path("/sys")) -> dict[str, object]:
-    """Return what can be read right now; what cannot is left out.
+def conditions_now(sysfs: Path = Path("/sys")) -> dict[str, object]:
+    """Return what can be read about the machine right now; what cannot is left out.
 
     Args:
-        pid: Process whose scheduling is described; 0 is this one.
         sysfs: Root of the sysfs tree; a recorded one in tests.
 
     Returns:
-        Plain JSON data: `load_1min`, `affinity` (processor numbers), `scheduling`, `governor`,
-        `frequency_hz` and `temperature_c` (first processor and zone).
+        Plain JSON data: `load_1min`, `governor`, `frequency_hz` and `temperature_c` (first processor and zone).
     """
     found: dict[str, object] = {}
     if hasattr(os, "getloadavg"):
         found["load_1min"] = round(os.getloadavg()[0], 2)
-    if sys.platform == "linux":
-        found["affinity"] = sorted(os.sched_getaffinity(pid))
-        policy = os.sched_getscheduler(pid)
-        found["scheduling"] = next((name for name in _POLICIES if getattr(os, name) == policy), str(policy))
     cpufreq = sysfs / "devices/system/cpu/cpu0/cpufreq"
     governor = _text(cpufreq / "scaling_governor")
     if governor:
@@ -34,6 +28,15 @@ def conditions_now(pid: int = 0, *, sysfs: Path = Path("/sys")) -> dict[str, obj
     _add_number(found, "frequency_hz", cpufreq / "scaling_cur_freq", 1e3)  # kHz
     _add_number(found, "temperature_c", sysfs / "class/thermal/thermal_zone0/temp", 1e-3)  # millidegrees
     return found
+
+
+def process_conditions() -> dict[str, object]:
+    """Return how this process is scheduled: `affinity` (processor numbers) and `scheduling` (policy)."""
+    if sys.platform != "linux":
+        return {}
+    policy = os.sched_getscheduler(0)
+    name = next((name for name in _POLICIES if getattr(os, name) == policy), str(policy))
+    return {"affinity": sorted(os.sched_getaffinity(0)), "scheduling": name}
 
 
 def stolen_s(proc: Path = Path("/proc")) -> float | None:

@@ -12,7 +12,7 @@ from perfport.data.environment import Fact
 from perfport.errors import MissingPackageError, PerfError
 from perfport.measure import actuators, meters, systems
 from perfport.measure.base import Absent, Actuator, Availability, Available
-from perfport.measure.conditions import conditions_now, stolen_s
+from perfport.measure.conditions import conditions_now, process_conditions, stolen_s
 from perfport.measure.networks import known_networks, network
 from perfport.measure.probe import hardware_facts, software_facts
 
@@ -109,7 +109,7 @@ def doctor(*, noise_test_s: float = 1.0) -> DoctorReport:
     networks = (_attempt("network", name, partial(_ask_network, name)) for name in known_networks())
     checks = (*_system_checks(), *networks, *_meter_checks(), *_actuator_checks())
     noise = noise_self_test(noise_test_s) if noise_test_s > 0 else None
-    return DoctorReport(hardware_facts(), software_facts(), conditions_now(), checks, noise)
+    return DoctorReport(hardware_facts(), software_facts(), {**conditions_now(), **process_conditions()}, checks, noise)
 
 
 def noise_self_test(seconds: float = 1.0) -> NoiseTest:

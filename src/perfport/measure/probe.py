@@ -28,7 +28,7 @@ _NOTABLE_FLAGS = (
 
 @cache
 def hardware_facts(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> Mapping[str, Fact]:
-    """Return processor, cores, instruction sets, memory and virtualisation of this machine.
+    """Return processor, cores, instruction sets, memory, limits and virtualisation of this machine.
 
     Args:
         proc: Root of the proc file system; a recorded tree in tests.
@@ -36,6 +36,7 @@ def hardware_facts(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) ->
     """
     cpu = _cpu_info(proc)
     flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
+    quota = _cpu_quota(proc, sys_root)
     board = _text(sys_root / "firmware/devicetree/base/model")
     facts: dict[str, Fact] = {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
@@ -48,6 +49,8 @@ def hardware_facts(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) ->
         "instruction_sets": " ".join(flag for flag in _NOTABLE_FLAGS if flag in flags),
         "virtualised": "hypervisor" in flags,
     }
+    if quota is not None:
+        facts["cpu_quota"] = quota
     if board:
         facts["board"] = board.strip("\0 \n")
     return facts
@@ -76,6 +79,36 @@ def package_version(name: str) -> str | None:
 def usable_threads() -> int:
     """Return how many processors this process may use: fewer than there are under taskset or in a container."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _cpu_quota(proc: Path, sys_root: Path) -> float | None:
+    """Processors' worth of time the process's control groups leave it, None if they leave all.
+
+    Source: Documentation/admin-guide/cgroup-v2.rst (cpu.max) and scheduler/sched-bwc.rst (cpu.cfs_*) of the kernel.
+    """
+    quotas: list[float] = []
+    for line in _text(proc / "self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = sys_root / "fs/cgroup" / ("cpu" if controllers else "")
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            quotas += _quota_of(folder)
+            if folder == root:
+                break
+    return round(min(quotas), 2) if quotas else None
+
+
+def _quota_of(folder: Path) -> list[float]:
+    texts = _text(folder / "cpu.max").split() or [
+        _text(folder / "cpu.cfs_quota_us").strip(),
+        _text(folder / "cpu.cfs_period_us").strip(),
+    ]
+    if len(texts) == 2 and all(text.isdigit() for text in texts) and int(texts[1]) > 0:
+        return [int(texts[0]) / int(texts[1])]
+    return []
 
 
 def _cpu_info(proc: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ from perfport.space.options import Level
 __all__ = ["Runner"]
 
 _START_S = 60.0  # a child that has not loaded its system after this hangs
-_MOST_CHILDREN = 6  # children asleep use memory only, but not without limit
+_MOST_CHILDREN = 12  # children asleep use memory only, but not without limit
 _PRINTED_CHARS = 200
 
 
@@ -241,6 +241,8 @@ class Runner:
         """Return the child of this rig and these process-level levels, started if there is none."""
         key = request.child_key
         if key in self._children:
+            # To the end: the one that was not used for longest is the first to go.
+            self._children[key] = self._children.pop(key)
             return self._children[key]
         while len(self._children) >= _MOST_CHILDREN:
             self._children.pop(next(iter(self._children))).close()

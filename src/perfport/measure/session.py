@@ -14,6 +14,7 @@ from perfport.data.environment import Fact
 from perfport.data.measurement import Status
 from perfport.errors import InvalidConfigurationError
 from perfport.measure.base import Configuration, HasOutput, Outcome, Session, System
+from perfport.measure.conditions import process_conditions
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.outputs import read_reference, write_reference, wrong_output
 from perfport.measure.protocol import Protocol
@@ -74,7 +75,7 @@ def measure_in_session(
     """
     hooks = hooks or Hooks()
     begin = time.perf_counter()
-    conditions: dict[str, object] = {}
+    conditions: dict[str, object] = process_conditions()
     try:
         if reference is not None and not reference.exists():
             hooks.stage("reference")

@@ -50,6 +50,29 @@ def test_a_recorded_board_is_described(tmp_path: Path) -> None:
     assert facts["virtualised"] is False
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "files", "quota"),
+    [
+        ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1.5),
+        ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "50000 100000"}, 0.5),
+        ("0::/\n", {"cpu.max": "max 100000"}, None),
+        ("4:cpu,cpuacct:/d\n0::/\n", {"cpu/d/cpu.cfs_quota_us": "25000", "cpu/d/cpu.cfs_period_us": "100000"}, 0.25),
+        ("4:cpu:/d\n", {"cpu/d/cpu.cfs_quota_us": "-1", "cpu/d/cpu.cfs_period_us": "100000"}, None),
+        ("4:memory:/d\n", {"cpu/d/cpu.cfs_quota_us": "25000", "cpu/d/cpu.cfs_period_us": "100000"}, None),
+    ],
+)
+def test_a_limit_of_processor_time_is_a_fact(
+    tmp_path: Path, cgroup: str, files: dict[str, str], quota: float | None
+) -> None:
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "self" / "cgroup").write_text(cgroup)
+    for name, text in files.items():
+        path = tmp_path / "sys" / "fs" / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert hardware_facts(tmp_path / "proc", tmp_path / "sys").get("cpu_quota") == quota
+
+
 def test_conditions_are_read_where_they_can_be(tmp_path: Path) -> None:
     frequency = tmp_path / "devices/system/cpu/cpu0/cpufreq"
     frequency.mkdir(parents=True)
@@ -58,9 +81,9 @@ def test_conditions_are_read_where_they_can_be(tmp_path: Path) -> None:
     zone = tmp_path / "class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "temp").write_text("45500\n")
-    found = conditions_now(sysfs=tmp_path)
+    found = conditions_now(tmp_path)
     assert (found["governor"], found["frequency_hz"], found["temperature_c"]) == ("schedutil", 1.4208e9, 45.5)
-    nothing = conditions_now(sysfs=tmp_path / "nowhere")
+    nothing = conditions_now(tmp_path / "nowhere")
     assert not {"governor", "frequency_hz", "temperature_c"} & set(nothing)
     json.dumps(found)
 
