@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from perfport.cli import measuring, modelling, story, tables
+from perfport.cli import measuring, modelling, story, study, tables
 from perfport.cli.console import err
 from perfport.errors import PerfError
 from perfport.version import __version__
@@ -56,6 +56,7 @@ app.command("transfer", rich_help_panel="Model")(modelling.transfer)
 app.command("predict", rich_help_panel="Model")(modelling.predict)
 app.command("recommend", rich_help_panel="Model")(modelling.recommend)
 app.command("report", rich_help_panel="Model")(modelling.report)
+app.command("study", rich_help_panel="Study")(study.study)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -44,7 +44,10 @@ __all__ = [
     "draw_influences",
     "draw_learning_curves",
     "draw_predictions",
+    "empty_figure",
     "figure_json",
+    "log_axis",
+    "name_rows",
     "plotly_script",
     "shown_rows",
 ]
@@ -87,7 +90,7 @@ def draw_predictions(
         units: Option -> unit of its levels, for the hover text.
         noise_floor_pct: Replicate error in percent.
     """
-    figure = _figure(height=500)
+    figure = empty_figure(height=500)
     ends = [predictions.measured, predictions.predicted]
     limits = (float(min(end.min() for end in ends)) / 1.25, float(max(end.max() for end in ends)) * 1.25)
     _add_diagonal(figure, limits, noise_floor_pct)
@@ -112,7 +115,7 @@ def draw_predictions(
             )
     label = html.escape(property_label(prop))
     for axis, title in (("xaxis", f"measured {label}"), ("yaxis", f"predicted {label}")):
-        figure.update_layout({axis: _log_axis(limits, prop.unit) | {"title_text": f"{title} (log scale)"}})
+        figure.update_layout({axis: log_axis(limits, prop.unit) | {"title_text": f"{title} (log scale)"}})
     return figure
 
 
@@ -125,7 +128,7 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
     """
     terms = rank_terms(environments)[:n_terms]
     n_bars = len(environments)
-    figure = _figure(height=110 + len(terms) * (26 + 24 * n_bars))
+    figure = empty_figure(height=110 + len(terms) * (26 + 24 * n_bars))
     width = 0.62 / n_bars
     of_sources = cycle(_SOURCE_COLOURS)
     for column, given in enumerate(environments):
@@ -160,7 +163,7 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
                 hoverinfo="skip", cliponaxis=False, showlegend=False, legendgroup=str(column),
             )
         )  # fmt: skip
-    _name_rows(figure, [term.name for term in terms], above=0.28)
+    name_rows(figure, [term.name for term in terms], above=0.28)
     top = max((cell.upper for term in terms for cell in term.cells), default=0.0) or 1.0
     figure.update_xaxes(
         title_text="share of the variance of the log response",
@@ -173,7 +176,7 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
 def draw_comparison(comparison: Comparison) -> go.Figure:
     """Return a bar a strategy, its mean absolute percentage error, with the noise floor as a line."""
     rows = comparison.rows
-    figure = _figure(height=100 + 50 * len(rows))
+    figure = empty_figure(height=100 + 50 * len(rows))
     figure.add_trace(
         go.Bar(
             x=[row.mape_pct for row in rows],
@@ -190,7 +193,7 @@ def draw_comparison(comparison: Comparison) -> go.Figure:
         )
     )
     names = [f"{row.name} (used)" if row.name == comparison.chosen else row.name for row in rows]
-    _name_rows(figure, names, above=0.27)
+    name_rows(figure, names, above=0.27)
     top = max((row.mape_pct for row in rows), default=1.0)
     if not isinstance(comparison.replicate, Missing):
         floor = comparison.replicate.mape_pct
@@ -210,7 +213,7 @@ def draw_comparison(comparison: Comparison) -> go.Figure:
 
 def draw_learning_curves(curves: Sequence[LearningCurve], *, noise_floor_pct: float | None = None) -> go.Figure:
     """Return error against the number of measured target rows, one line a strategy, log error."""
-    figure = _figure(height=400)
+    figure = empty_figure(height=400)
     colours = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
     for index, curve in enumerate(curves):
         figure.add_trace(
@@ -239,14 +242,14 @@ def draw_learning_curves(curves: Sequence[LearningCurve], *, noise_floor_pct: fl
     limits = (min(errors, default=1.0) / 1.3, max(errors, default=10.0) * 1.3)
     figure.update_layout(
         xaxis={"title_text": "measured target rows", "rangemode": "tozero"},
-        yaxis=_log_axis(limits, "%") | {"title_text": "mean absolute percentage error (log scale)"},
+        yaxis=log_axis(limits, "%") | {"title_text": "mean absolute percentage error (log scale)"},
     )
     return figure
 
 
 def draw_choice(choice: Choice, prop: Property) -> go.Figure:
     """Return the default, the predicted and the verified response with their intervals, on one scale from 0."""
-    figure = _figure(height=230)
+    figure = empty_figure(height=230)
     rows: list[tuple[str, Estimate, str, str]] = []
     if not isinstance(choice.default_measured, Missing):
         rows.append(("default, measured", choice.default_measured, GREY, "square"))
@@ -275,7 +278,7 @@ def draw_choice(choice: Choice, prop: Property) -> go.Figure:
             )
         )
     names = [f"{name}: {format_quantity(estimate.value, prop.unit)}" for name, estimate, _, _ in rows]
-    _name_rows(figure, names, above=0.3)
+    name_rows(figure, names, above=0.3)
     top = max(estimate.interval[1] if estimate.interval else estimate.value for _, estimate, _, _ in rows) * 1.08
     ticks = linear_ticks(top)
     figure.update_xaxes(
@@ -298,7 +301,7 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def _figure(*, height: int) -> go.Figure:
+def empty_figure(*, height: int) -> go.Figure:
     """An empty figure in the common style; the page exchanges the colours of text and lines for its own."""
     figure = go.Figure()
     figure.update_layout(
@@ -321,7 +324,7 @@ def _figure(*, height: int) -> go.Figure:
     return figure
 
 
-def _name_rows(figure: go.Figure, names: Sequence[str], *, above: float) -> None:
+def name_rows(figure: go.Figure, names: Sequence[str], *, above: float) -> None:
     """Write the name of each row above its bars, first row on top, in place of a vertical axis."""
     for position, name in enumerate(names):
         figure.add_annotation(
@@ -380,7 +383,8 @@ def _describe(predictions: Predictions, row: int, prop: Property, units: Mapping
     return "<br>".join(html.escape(line) for line in lines)
 
 
-def _log_axis(limits: tuple[float, float], unit: str) -> dict[str, object]:
+def log_axis(limits: tuple[float, float], unit: str) -> dict[str, object]:
+    """Return a logarithmic axis between limits, both positive, with ticks that name the unit."""
     ticks = log_ticks(*limits)
     return {
         "type": "log",
