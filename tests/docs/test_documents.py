@@ -1,0 +1,53 @@
+"""What the documents show must work: Python blocks run, YAML blocks are read, links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from perfport.data.schema import Card
+from perfport.data.store import Store
+from perfport.measure.campaign import Campaign, run_campaign
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+# The environments of the quickstart, measured in virtual time.
+MEASURED = """\
+name: quickstart
+environments:
+- {name: ppocr-det-160px, system: synthetic}
+- {name: ppocr-det-320px, system: synthetic, settings: {seed: 1}}
+configurations: 40
+"""
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = blocks(document, "python")
+    if not found:
+        return
+    monkeypatch.chdir(tmp_path)
+    with Store.open("perfport.db") as store:
+        run_campaign(Campaign.from_yaml(MEASURED), store, lease=tmp_path / "lease")
+    for block in found:
+        exec(compile(block, str(document), "exec"), {})  # noqa: S102  # our own documents
+
+
+def test_yaml_blocks_are_campaigns_and_cards() -> None:
+    (campaign,) = blocks(ROOT / "docs/measuring.md", "yaml")
+    assert Campaign.from_yaml(campaign).replicates == 10
+    (card,) = blocks(ROOT / "docs/tables.md", "yaml")
+    import yaml
+
+    assert len(Card.model_validate(yaml.safe_load(card)).environments) == 2
