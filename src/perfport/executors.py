@@ -47,7 +47,7 @@ class Executor(Protocol):
 def _attempt(fn: Callable[[Task], Result], task: Task) -> Outcome[Result]:
     try:
         return Outcome(value=fn(task))
-    except Exception as error:  # a task's exception is data: the other tasks go on
+    except Exception as error:  # noqa: BLE001  # a task's exception is data: the other tasks go on
         return Outcome(error=error)
 
 
