@@ -84,8 +84,9 @@ def gcv(rss: FloatArray, n_rows: int, n_terms: IntArray, penalty: float) -> Floa
     """
     parameters = n_terms + penalty * (n_terms - 1) / 2.0
     free = np.maximum(1.0 - parameters / n_rows, 0.0)
-    infinite: FloatArray = np.full(len(rss), np.inf)
-    return np.divide(rss / n_rows, free**2, out=infinite, where=free > 0)
+    gcv: FloatArray = np.full(len(rss), np.inf)
+    np.divide(rss / n_rows, free**2, out=gcv, where=free > 0)
+    return gcv
 
 
 def grow(
