@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 from scipy.stats import t as student_t
 
 from perfport.data.measurement import Property
@@ -24,6 +24,10 @@ CHUNK_ROWS = 4096  # rows predicted at a time; bounds the memory of the kernel s
 # centre; members overstate their variance, and 0.5 to 0.7 of it was best on the systems of the benchmark.
 SHIFT = 0.6
 MAX_SHIFT = 1.5
+# Errors at this ratio to those of the mean of the rows leave half a doubt; the slope makes it nearly a decision.
+DOUBT_RATIO = 0.65
+DOUBT_SLOPE = 8.0
+MIN_ROWS_DOUBT = 8
 ROOM = 2.0  # predictions stay within the target rows' range, widened by this many spans and units
 
 
@@ -37,6 +41,8 @@ class MixedModel:
         rows: The target rows the members rest on.
         members: By name.
         weights: Of the members, in their order, shape (k,), summing to 1.
+        doubt: Share of the prediction that is the mean of the target rows, because the members hardly
+            explain more.
         verdict: How the sources were used.
     """
 
@@ -45,6 +51,7 @@ class MixedModel:
     rows: TargetRows
     members: Mapping[str, FittedMember]
     weights: FloatArray
+    doubt: float
     verdict: Verdict
 
     def predict(self, configurations: pd.DataFrame) -> FloatArray:
@@ -79,8 +86,10 @@ class MixedModel:
         return lower, upper
 
     def shares(self) -> dict[str, float]:
-        """Return "member:<name>" -> weight."""
-        return {f"member:{name}": float(weight) for name, weight in zip(self.members, self.weights, strict=True)}
+        """Return "member:<name>" -> weight; that of the mean of the target rows is "member:mean"."""
+        weights = (1.0 - self.doubt) * self.weights
+        shares = {f"member:{name}": float(weight) for name, weight in zip(self.members, weights, strict=True)}
+        return shares | {"member:mean": self.doubt}
 
     def with_verdict(self, verdict: Verdict) -> "MixedModel":
         """Return the same model with another verdict."""
@@ -92,7 +101,8 @@ class MixedModel:
             seen = self.prior.see(configurations.iloc[start : start + CHUNK_ROWS])
             cross, diagonals = self.prior.kernels(seen, self.rows.seen), self.prior.diagonals(seen)
             parts = [member.predict(seen, cross, diagonals) for member in self.members.values()]
-            yield Mixture.of(self.weights, np.stack([mean for mean, _ in parts]), np.stack([v for _, v in parts]))
+            mixture = Mixture.of(self.weights, np.stack([mean for mean, _ in parts]), np.stack([v for _, v in parts]))
+            yield mixture.diluted(self.doubt, float(self.rows.z.mean()), _mean_variance(self.rows.z))
 
     def _each_chunk(self, configurations: pd.DataFrame, answer: Callable[[Mixture], FloatArray]) -> FloatArray:
         if len(configurations) == 0:
@@ -129,7 +139,8 @@ def mixed(
     errors = np.stack([member.loo_error for member in members.values()])
     variances = np.stack([member.loo_variance for member in members.values()])
     weights = stack_weights(errors, variances, wanted / wanted.sum())
-    return MixedModel(property, prior, rows, members, weights, Verdict("no help"))
+    doubt = _doubt(rows.z, Mixture.of(weights, errors, variances).moments()[0])
+    return MixedModel(property, prior, rows, members, weights, doubt, Verdict("no help"))
 
 
 def loo_error_pct(model: MixedModel) -> float | None:
@@ -139,5 +150,32 @@ def loo_error_pct(model: MixedModel) -> float | None:
     errors = np.stack([member.loo_error for member in model.members.values()])
     variances = np.stack([member.loo_variance for member in model.members.values()])
     error, _ = Mixture.of(model.weights, errors, variances).moments()
+    error = (1.0 - model.doubt) * error + model.doubt * _mean_errors(model.rows.z)
     # A row predicted e too low in log units is predicted exp(-e) times its value.
     return float(100.0 * np.mean(np.abs(np.expm1(-np.clip(error * model.prior.sd, -50.0, 50.0)))))
+
+
+def _doubt(z: FloatArray, loo_errors: FloatArray) -> float:
+    """Return how much of the prediction should be the mean of the target rows, 0 to 1.
+
+    Leave-one-out errors flatter members with dozens of hyper-parameters that were fitted to all rows:
+    on noise they seem to explain a quarter of it. Only errors clearly below those of the mean count.
+    """
+    if len(z) < MIN_ROWS_DOUBT:
+        return 0.0
+    of_mean = float(np.mean(np.abs(_mean_errors(z))))
+    if of_mean == 0.0:
+        return 0.0
+    ratio = float(np.mean(np.abs(loo_errors))) / of_mean
+    return float(expit(DOUBT_SLOPE * np.log(max(ratio, 1e-12) / DOUBT_RATIO)))
+
+
+def _mean_errors(z: FloatArray) -> FloatArray:
+    """Return the leave-one-out errors of predicting the mean, shape (n,)."""
+    return np.asarray((z - z.mean()) * len(z) / max(len(z) - 1, 1))
+
+
+def _mean_variance(z: FloatArray) -> float:
+    """Return the variance of a new reading around the mean; never zero."""
+    n = len(z)
+    return max(float(z.var(ddof=1)) * (1.0 + 1.0 / n), 1e-12) if n > 1 else 1.0

@@ -67,6 +67,17 @@ class Mixture:
         votes = weights[:, None] * variances**-LOCAL
         return cls(votes / votes.sum(axis=0), means, variances)
 
+    def diluted(self, share: float, mean: float, variance: float) -> "Mixture":
+        """Return the mixture in which one more member, the same for all rows, has a share of the votes."""
+        if share == 0.0:
+            return self
+        m = self.means.shape[1]
+        return Mixture(
+            np.vstack([(1.0 - share) * self.weights, np.full(m, share)]),
+            np.vstack([self.means, np.full(m, mean)]),
+            np.vstack([self.variances, np.full(m, variance)]),
+        )
+
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return mean and variance of the mixture, each of shape (m,)."""
         mean = np.einsum("km,km->m", self.weights, self.means)
