@@ -22,7 +22,6 @@ __all__ = ["InferredChanges", "infer_changes"]
 _FACTOR_SD = 1.5  # expected change of a factor that does change: from 1 to anything between -2 and 4
 _P_CHANGE = 0.5  # that the size of an influence changes
 _P_RESHAPE = 0.1
-_N_APPEARING = 1.0  # expected number of main effects that appear, and of interactions
 _MAX_P_APPEAR = 0.2
 
 
@@ -45,14 +44,22 @@ class InferredChanges:
     def change_draws(self, basis: ContrastBasis, configurations: pd.DataFrame) -> FloatArray:
         """Return draws of the change of the log response, noise excluded, shape (k, m)."""
         total = np.repeat(self.draws.intercepts[:, None], len(configurations), axis=1)
-        terms = [term for term, probability in self.probability.items() if probability > 0]
+        terms = self._changed
         for term, X in zip(terms, basis.many(terms, configurations), strict=True):
             total += (self.target[term] - self.source[term]) @ X.T
         return total
 
     def mean_change(self, basis: ContrastBasis, configurations: pd.DataFrame) -> FloatArray:
         """Return the expected change of the log response, shape (m,)."""
-        return np.asarray(self.change_draws(basis, configurations).mean(axis=0))
+        total = np.full(len(configurations), float(self.draws.intercepts.mean()))
+        terms = self._changed
+        for term, X in zip(terms, basis.many(terms, configurations), strict=True):
+            total += X @ (self.target[term] - self.source[term]).mean(axis=0)
+        return total
+
+    @property
+    def _changed(self) -> list[Term]:
+        return [term for term, probability in self.probability.items() if probability > 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +79,7 @@ def infer_changes(
     *,
     smallest: float,
     rng: np.random.Generator,
+    n_new: float = 1.0,
     new_size: float = 0.1,
     known_se: FloatArray | None = None,
 ) -> InferredChanges:
@@ -84,6 +92,7 @@ def infer_changes(
         difference: Log response measured in the target less that of the source, shape (n,).
         smallest: Influences of the source below this size are none.
         rng: Source of all randomness.
+        n_new: Expected number of main effects that appear, and of interactions.
         new_size: Least size expected of an influence that appears, on the log scale.
         known_se: Standard error of each difference, shape (n,), as far as it is known.
     """
@@ -93,7 +102,7 @@ def infer_changes(
     source = {term: own.get(tuple(sorted(term)), np.zeros(len(basis.weights(term)))) for term in terms}
     size = {term: float(np.linalg.norm(b)) for term, b in source.items()}
     material = {term for term in terms if size[term] >= smallest}
-    expected = _expected_new({term: term in material for term in terms})
+    expected = _expected_new({term: term in material for term in terms}, n_new)
     typical = float(np.sqrt(np.mean([size[term] ** 2 for term in material]))) if material else 0.0
     columns = dict(zip(terms, basis.many(terms, configurations), strict=True))
     steps: list[_Step] = []
@@ -119,7 +128,7 @@ def _step(term: Term, columns: FloatArray, effect: FloatArray, probability: floa
     return _Step(term, Group(columns @ effect.T, probability), effect)
 
 
-def _expected_new(is_material: Mapping[Term, bool]) -> dict[Term, float]:
+def _expected_new(is_material: Mapping[Term, bool], n_new: float) -> dict[Term, float]:
     """Return the probability that an influence appears; an interaction likes the company of main effects."""
 
     def weight(term: Term) -> float:
@@ -129,5 +138,5 @@ def _expected_new(is_material: Mapping[Term, bool]) -> dict[Term, float]:
     for order in (1, 2):
         missing: Sequence[Term] = [term for term, known in is_material.items() if len(term) == order and not known]
         total = sum(weight(term) for term in missing)
-        probability |= {term: min(_N_APPEARING * weight(term) / total, _MAX_P_APPEAR) for term in missing}
+        probability |= {term: min(n_new * weight(term) / total, _MAX_P_APPEAR) for term in missing}
     return probability

@@ -91,11 +91,12 @@ class Judge:
         """Return what most probably became of one influence; None if that is: nothing, in both."""
         k = max(len(source), len(target))
         of_source, of_target = _repeated(source, k), _repeated(target, k)
-        source_size = np.linalg.norm(of_source, axis=1)
-        target_size = np.linalg.norm(of_target, axis=1)
+        source_size, target_size = _along_mean(of_source), _along_mean(of_target)
+        norms = np.linalg.norm(of_source, axis=1), np.linalg.norm(of_target, axis=1)
         inner = np.einsum("kr,kr->k", of_source, of_target)
-        factor = np.divide(inner, source_size**2, out=np.full(k, np.nan), where=source_size > 0)
-        kinds = self._kinds(source_size, target_size, factor)
+        factor = np.divide(inner, norms[0] ** 2, out=np.full(k, np.nan), where=norms[0] > 0)
+        alike = np.divide(np.abs(inner), norms[0] * norms[1], out=np.zeros(k), where=norms[0] * norms[1] > 0)
+        kinds = self._kinds(source_size, target_size, factor, alike)
         shares = [float(np.mean(kinds == number)) for number in range(len(KINDS))]
         if 1.0 - sum(shares) >= 0.5:
             return None
@@ -116,12 +117,13 @@ class Judge:
             target_interval_pct=(_pct(sizes[0]), _pct(sizes[1])) if has_draws else None,
         )
 
-    def _kinds(self, source_size: FloatArray, target_size: FloatArray, factor: FloatArray) -> NDArray[np.int64]:
+    def _kinds(
+        self, source_size: FloatArray, target_size: FloatArray, factor: FloatArray, alike: FloatArray
+    ) -> NDArray[np.int64]:
         """Return the position in KINDS of every draw, -1 for no influence in either environment."""
         number: Mapping[Kind, int] = {kind: position for position, kind in enumerate(KINDS)}
         had, has = source_size >= self.smallest, target_size >= self.smallest
-        with np.errstate(invalid="ignore", divide="ignore"):
-            alike = np.abs(factor) * source_size / target_size  # |correlation| of the two patterns
+        with np.errstate(invalid="ignore"):
             kept = np.select(
                 [
                     ~has | (target_size < _VANISHED * source_size),
@@ -138,6 +140,16 @@ class Judge:
 def _repeated(draws: FloatArray, k: int) -> FloatArray:
     """Return k draws: those given, over and over."""
     return draws[np.arange(k) % len(draws)]
+
+
+def _along_mean(draws: FloatArray) -> FloatArray:
+    """Return the size of every draw along the mean pattern, shape (k,).
+
+    The length of a draw would be positive even where an influence is nothing but uncertainty.
+    """
+    mean = draws.mean(axis=0)
+    length = float(np.linalg.norm(mean))
+    return np.asarray(draws @ (mean / length)) if length > 0 else np.zeros(len(draws))
 
 
 def _pct(size: float) -> float:

@@ -39,8 +39,9 @@ from perfport.space.space import Space
 __all__ = ["ClauseResult", "RegressionCheck", "Suspect", "check_regression"]
 
 _SPACE_ROWS = 1000  # configurations that say how often each level occurs
+_N_NEW = 0.3  # most versions change no influence at all
 _NEW_SIZE = 0.2  # a change that matters to anyone moves the response by a fifth, typically
-_SUSPECT = 0.5  # probability from which an option is named
+_SUSPECT = 0.8  # probability from which an option is named: an innocent one costs a day
 _OUTLIER = 4.0  # robust standard deviations beyond which a configuration has changed by itself
 _SHOWN_LEVELS = 6
 _MAX_PASSES = 3
@@ -217,6 +218,7 @@ def _infer(
             pairs.difference[~is_odd],
             smallest=np.inf,
             rng=rng_for(seed, "advise", "regression", attempt),
+            n_new=_N_NEW,
             new_size=_NEW_SIZE,
             known_se=se[~is_odd],
         )

@@ -170,7 +170,7 @@ class _Problem:
         coefficients = [np.zeros(group.columns.shape[1]) for group in self._groups]
         members = np.flatnonzero(is_in).tolist()
         for u in members:
-            coefficients[u] = rng.standard_normal(self._groups[u].columns.shape[1])
+            coefficients[u] = rng.standard_normal((self._groups[u].columns.shape[1],))
             simulated += self._groups[u].columns @ coefficients[u]
         missing = np.linalg.solve(self.covariance(is_in, level), self._y - simulated)
         for u in members:
