@@ -26,7 +26,9 @@ from perfport.errors import PerfError
 __all__ = [
     "ArdKernel",
     "ArdPrior",
+    "FloatArray",
     "LogNormal",
+    "Objective",
     "Posterior",
     "ScaleFit",
     "ScalePrior",

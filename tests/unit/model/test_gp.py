@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from perfport.errors import PerfError
+from perfport.model.gp import (
+    ArdKernel,
+    ArdPrior,
+    FloatArray,
+    LogNormal,
+    Objective,
+    ScalePrior,
+    ard_objective,
+    condition,
+    fit_ard,
+    fit_scales,
+    safe_cholesky,
+    scale_objective,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 3))
+Y = np.sin(X[:, 0]) + 0.1 * RNG.normal(size=12)
+KERNEL = ArdKernel(amplitude=1.3, noise=0.05, weights=np.array([1.0, 0.2, 0.01]), linear=0.4, constant=2.0)
+KERNELS = np.stack([X[:, [d]] @ X[:, [d]].T for d in range(3)])
+SCALES = ScalePrior(np.log([0.5, 0.2, 0.1, 0.05]), np.array([1.0, 2.0, 1.5, 1.2]), amplitude=-0.3, amplitude_sd=2.0)
+ARD = ArdPrior(
+    amplitude=LogNormal(1.0, 1.0),
+    noise=LogNormal(0.05, 1.5),
+    log_weight=np.log([0.1, 0.2, 0.3]),
+    weight_sd=np.array([1.0, 2.0, 1.5]),
+    linear=LogNormal(0.3, 1.0),
+)
+
+
+def slope_by_differences(objective: Objective, q: FloatArray, step: float = 1e-6) -> FloatArray:
+    return np.array(
+        [(objective(q + step * unit)[0] - objective(q - step * unit)[0]) / (2 * step) for unit in np.eye(len(q))]
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gradients_agree_with_finite_differences(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for objective, n in (
+        (scale_objective(KERNELS, np.ones((12, 12)), Y, SCALES), 5),
+        (ard_objective(X, Y, ARD), 6),
+    ):
+        q = rng.normal(size=n)
+        np.testing.assert_allclose(objective(q)[1], slope_by_differences(objective, q), rtol=1e-5, atol=1e-5)
+
+
+def test_the_objective_is_the_negative_log_density() -> None:
+    q = np.zeros(5)
+    scales = np.exp(SCALES.amplitude + SCALES.log_median)
+    K = np.tensordot(scales[:-1], KERNELS, axes=1) + np.ones((12, 12)) + scales[-1] * np.eye(12)
+    expected = -multivariate_normal(np.zeros(12), K).logpdf(Y) - 6 * np.log(2 * np.pi)
+    assert scale_objective(KERNELS, np.ones((12, 12)), Y, SCALES)(q)[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_leave_one_out_agrees_with_leaving_one_out() -> None:
+    K = KERNEL.gram(X)
+    posterior = condition(K, Y)
+    for i in range(len(Y)):
+        rest = np.delete(np.arange(len(Y)), i)
+        mean, variance = condition(K[np.ix_(rest, rest)], Y[rest]).predict(K[[i]][:, rest], K[[i], i])
+        assert Y[i] - mean[0] == pytest.approx(posterior.loo_error[i], rel=1e-8)
+        assert variance[0] == pytest.approx(posterior.loo_variance[i], rel=1e-8)
+
+
+def test_a_prediction_is_the_conditional_normal() -> None:
+    new = RNG.normal(size=(4, 3))
+    posterior = condition(KERNEL.gram(X), Y)
+    cross = KERNEL.cross(new, X)
+    mean, variance = posterior.predict(cross, KERNEL.variance(new))
+    inverse = np.linalg.inv(KERNEL.gram(X))
+    np.testing.assert_allclose(mean, cross @ inverse @ Y, rtol=1e-8)
+    expected = np.diag(KERNEL.cross(new, new)) + KERNEL.noise - np.einsum("ij,jk,ik->i", cross, inverse, cross)
+    np.testing.assert_allclose(variance, expected, rtol=1e-7)
+
+
+def test_fitting_finds_the_scale_and_the_relevance_that_made_the_data() -> None:
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(60, 3))
+    y = np.sin(2 * inputs[:, 1])
+    kernel = fit_ard(inputs, y - y.mean(), ARD)
+    assert kernel.weights[1] > 20 * max(kernel.weights[0], kernel.weights[2])
+    kernels = np.stack([inputs[:, [d]] @ inputs[:, [d]].T for d in range(3)])
+    linear = 3.0 * inputs[:, 2] + 0.01 * rng.normal(size=60)
+    fit = fit_scales(kernels, 1e-6 * np.eye(60), linear, SCALES)
+    assert fit.scales[2] > 20 * max(fit.scales[0], fit.scales[1])
+    assert fit.noise < 0.01
+
+
+def test_singular_matrices_get_jitter_and_broken_ones_an_error() -> None:
+    singular = np.ones((5, 5))
+    chol = safe_cholesky(singular)
+    np.testing.assert_allclose(chol @ chol.T, singular, atol=1e-6)
+    with pytest.raises(PerfError, match="not positive definite"):
+        safe_cholesky(np.diag([1.0, -5.0]))
+    with pytest.raises(PerfError, match="non-finite"):
+        safe_cholesky(np.full((3, 3), np.nan))
