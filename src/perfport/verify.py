@@ -4,10 +4,15 @@ Advice never measures by itself; the doors come here.
 """
 
 import numpy as np
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 
-from perfport.advise.recommend import recommend
-from perfport.data.measurement import Measurement, Status, configuration_key
+from perfport.advise.recommend import is_minimised, recommend
+from perfport.advise.verification import gain_over
+from perfport.data.measurement import FloatArray, Measurement, Property, Status, configuration_key
 from perfport.data.store import Store
 from perfport.measure.campaign import ProgressCallback
 from perfport.measure.protocol import Protocol
@@ -52,15 +57,21 @@ def verified_choice(
         KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
     """
     default = rig.space.default_configuration()
-    best, *others = recommend(model, candidates=candidates, n=2)
-    rivals = [default] if configuration_key(best.configuration) != configuration_key(default) else others
+    best, *others = recommend(model, candidates=candidates, n=2, coverage=coverage, seed=seed)
+    choice = Choice(
+        configuration=best.configuration,
+        default=default,
+        predicted=Estimate(best.predicted, best.lower, best.upper),
+        coverage=coverage,
+        n_candidates=len(candidates),
+    )
+    is_default = configuration_key(best.configuration) == configuration_key(default)
+    rivals = [other.configuration for other in others] if is_default else [default]
     if not rivals:
-        alone = Missing("the space has no other configuration")
-        return Choice(default, default, Estimate(best.predicted, best.lower, best.upper), coverage, alone, alone, 1)
-    rival = rivals[0] if isinstance(rivals[0], dict) else rivals[0].configuration
+        return choice
     found = measure_side_by_side(
         rig,
-        rig.space.frame([best.configuration, rival]),
+        rig.space.frame([best.configuration, rivals[0]]),
         store,
         protocol=protocol,
         rounds=rounds,
@@ -68,24 +79,37 @@ def verified_choice(
         seed=seed,
         progress=progress,
     )
-    name = model.property.name
-    if not found.measurements[0] or len(found.measurements[0]) < rounds:
+    winner, rival = found.measurements
+    if len(winner) < rounds:
         raise KeyboardInterrupt
-    winner, other = (_estimate(measurements, name) for measurements in found.measurements)
-    return Choice(
-        configuration=best.configuration,
-        default=default,
-        predicted=Estimate(best.predicted, best.lower, best.upper),
-        coverage=coverage,
-        verified=winner,
-        default_measured=other if rivals == [default] else winner,
-        n_candidates=len(candidates),
-    )
+    verified = _estimate(winner, model.property)
+    if is_default:
+        return replace(choice, verified=verified, default_measured=verified)
+    gain = _gain(winner, rival, model.property, coverage)
+    return replace(choice, verified=verified, default_measured=_estimate(rival, model.property), gain=gain)
 
 
-def _estimate(rounds: tuple[Measurement, ...], property: str) -> Estimate | Missing:
+def _readings(rounds: Sequence[Measurement], property: Property) -> FloatArray:
+    """Return the median of each round that was ok: independent readings, unlike the repetitions within one."""
+    ok = [found.repetitions[property.name] for found in rounds if found.status is Status.OK]
+    return np.array([np.median(repetitions) for repetitions in ok], dtype=np.float64)
+
+
+def _estimate(rounds: Sequence[Measurement], property: Property) -> Estimate | Missing:
     """Return the median over rounds with the range they span; five span the true median with probability 94 %."""
-    medians = [float(np.median(found.repetitions[property])) for found in rounds if found.status is Status.OK]
-    if not medians:
+    readings = _readings(rounds, property)
+    if not len(readings):
         return Missing(f"measuring it ended {rounds[0].status}: {rounds[0].reason}")
-    return Estimate(float(np.median(medians)), min(medians), max(medians))
+    return Estimate(float(np.median(readings)), float(readings.min()), float(readings.max()))
+
+
+def _gain(
+    winner: Sequence[Measurement], default: Sequence[Measurement], property: Property, coverage: float
+) -> Estimate | None:
+    """Return how many times better the winner measured; None if one of them never ended well."""
+    readings, others = _readings(winner, property), _readings(default, property)
+    if not len(readings) or not len(others):
+        return None
+    worse, better = (others, readings) if is_minimised(property) else (readings, others)
+    gain = gain_over(worse, better, coverage=coverage)
+    return Estimate(gain.value, gain.lower, gain.upper)

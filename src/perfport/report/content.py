@@ -254,6 +254,8 @@ class Choice:
         coverage: Coverage of that interval.
         verified: What measuring it gave, with the interval of repeated measurements.
         default_measured: What measuring the default gave, side by side with `verified`.
+        gain: How many times better the recommended configuration measured than the default, with its
+            interval; from the two measurements themselves if None.
         n_candidates: Configurations the choice was made from; None if they are not counted.
     """
 
@@ -263,6 +265,7 @@ class Choice:
     coverage: float = 0.9
     verified: Estimate | Missing = Missing("the recommended configuration was not measured")
     default_measured: Estimate | Missing = Missing("the default configuration was not measured")
+    gain: Estimate | None = None
     n_candidates: int | None = None
 
 

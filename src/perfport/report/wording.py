@@ -135,12 +135,15 @@ def changed_options(choice: Choice) -> dict[str, Level | None]:
 def gain_over_default(choice: Choice, prop: Property) -> Estimate | None:
     """Return how many times better the recommended configuration measured than the default.
 
-    Above 1 is better, whichever direction the property is better in. The interval is the widest the
-    two intervals allow. None unless both were measured, or if the property has no better direction.
+    Above 1 is better, whichever direction the property is better in. Where the choice does not say, the
+    interval is the widest the two intervals allow. None unless both were measured, or if the property
+    has no better direction.
     """
     verified, default = choice.verified, choice.default_measured
     if isinstance(verified, Missing) or isinstance(default, Missing) or prop.direction == "unclear":
         return None
+    if choice.gain is not None:
+        return choice.gain
     worse, better = (default, verified) if prop.direction == "minimise" else (verified, default)
     gain = Estimate(worse.value / better.value)
     if worse.interval is None or better.interval is None:
