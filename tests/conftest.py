@@ -1,6 +1,9 @@
 """Fixtures every test may use."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -13,3 +16,11 @@ def published() -> Path:
     if not (PUBLISHED / "data").is_dir():
         pytest.skip(f"published measurements are not beside the project ({PUBLISHED} does not exist)")
     return PUBLISHED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_lease(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let each worker of the test run measure as if it were alone: its figures are not kept."""
+    lease = tmp_path_factory.mktemp("lease") / "device.lock"
+    with mock.patch.dict(os.environ, {"PERFPORT_LEASE_FILE": str(lease)}):
+        yield

@@ -3,7 +3,6 @@
 Advice never measures by itself; the doors come here.
 """
 
-import numpy as np
 from collections.abc import Sequence
 from dataclasses import replace
 
