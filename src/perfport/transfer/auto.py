@@ -25,7 +25,7 @@ from perfport.transfer.priors import load_priors
 from perfport.transfer.source import SourceModel, cached_source
 from perfport.transfer.verdict import CLEAR_LOSS, judged
 
-__all__ = ["Auto", "Influence", "combined_source", "target_only_error_pct"]
+__all__ = ["Auto", "Influence", "combined_source", "prior_of", "target_only_error_pct", "target_rows"]
 
 MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
 
@@ -52,8 +52,8 @@ class Influence:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
         if not sources:
             return _judged(_without_sources(target, property), target, property)
-        prior = _prior_of(sources, target, property)
-        rows = _target_rows(prior, target, property)
+        prior = prior_of(sources, target, property)
+        rows = target_rows(prior, target, property)
         members = {"around_source": _around_source(rows, prior)}
         return _judged(
             mixed(prior, rows, members, WITH_SOURCES, property=target.properties[property]), target, property
@@ -69,8 +69,8 @@ class Auto:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
         if not sources:
             return _judged(_without_sources(target, property), target, property)
-        prior = _prior_of(sources, target, property)
-        rows = _target_rows(prior, target, property)
+        prior = prior_of(sources, target, property)
+        rows = target_rows(prior, target, property)
         model = _judged(
             mixed(prior, rows, _members(rows, prior), WITH_SOURCES, property=target.properties[property]),
             target,
@@ -110,11 +110,13 @@ def combined_source(models: Sequence[SourceModel], target: Dataset | None, prope
     return CombinedSource(models, source_weights(predictions, np.log(target.responses[property]), sds))
 
 
-def _prior_of(sources: Sequence[Dataset], target: Dataset, property: str) -> CombinedSource:
+def prior_of(sources: Sequence[Dataset], target: Dataset, property: str) -> CombinedSource:
+    """Return what the (prepared) sources say before the responses of the target rows are modelled."""
     return combined_source([cached_source(source, property=property) for source in sources], target, property)
 
 
-def _target_rows(prior: CombinedSource | OptionsOnly, target: Dataset, property: str) -> TargetRows:
+def target_rows(prior: CombinedSource | OptionsOnly, target: Dataset, property: str) -> TargetRows:
+    """Return the (prepared) target rows as the members need them."""
     z = (np.log(target.responses[property]) - prior.mean) / prior.sd
     noise = np.square(np.nan_to_num(target.log_se[property], nan=0.0) / prior.sd)
     return TargetRows.of(prior, prior.see(target.configurations), z, noise)
@@ -143,7 +145,7 @@ def _without_sources(target: Dataset, property: str, encoder: Encoder | None = N
     sd = float(log_y.std())
     X = encoder.transform(target.configurations)
     prior = OptionsOnly(encoder, X, mean=float(log_y.mean()), sd=sd if sd > 1e-6 else 1.0)
-    rows = _target_rows(prior, target, property)
+    rows = target_rows(prior, target, property)
     members: dict[str, FittedMember] = {"without_sources": _gram(rows, "without_sources")}
     if len(rows.z) >= MIN_ROWS_ARD:
         members["ard_alone"] = ArdMember.fitted(rows, "none")

@@ -18,6 +18,7 @@ from perfport.model.gp import (
     LogNormal,
     Posterior,
     ScaleFit,
+    ScalePrior,
     condition,
     fit_ard,
     fit_scales,
@@ -25,7 +26,7 @@ from perfport.model.gp import (
 from perfport.transfer.kernels import Prior, Seen
 from perfport.transfer.priors import MemberPrior
 
-__all__ = ["ArdBelief", "ArdMember", "FittedMember", "GramMember", "TargetRows"]
+__all__ = ["ArdBelief", "ArdMember", "FittedMember", "GramMember", "GramProblem", "TargetRows"]
 
 FloatArray = NDArray[np.float64]
 
@@ -86,6 +87,45 @@ class FittedMember(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class GramProblem:
+    """What a `GramMember` has to be fitted to.
+
+    Attributes:
+        used: Positions of the kernels that have a prior.
+        kernels: Those kernels between the target rows, shape (k, n, n).
+        fixed: Covariance that is not learned, shape (n, n).
+        y: Responses minus mean and offset, shape (n,).
+        prior: Of the scales of the used kernels.
+        offset: Mean of z minus the prediction.
+        constant: Prior variance of the offset.
+        unknown: Variance added to rows no source measured.
+    """
+
+    used: list[int]
+    kernels: FloatArray
+    fixed: FloatArray
+    y: FloatArray
+    prior: ScalePrior
+    offset: float
+    constant: float
+    unknown: float
+
+    @classmethod
+    def of(cls, rows: TargetRows, prior: MemberPrior, *, around_source: bool, unknown: float) -> "GramProblem":
+        """State the problem; arguments as for `GramMember.fitted`."""
+        y = rows.z - _prediction(rows.seen) if around_source else rows.z
+        offset = float(y.mean())
+        used = prior.usable(rows.names)
+        scale_prior = prior.for_kernels([rows.names[i] for i in used], float(rows.z.var()))
+        constant = CONSTANT if around_source else CONSTANT * max(1.0, float(np.exp(scale_prior.amplitude)))
+        # Where no target row is known to a source, the learned noise already stands for it.
+        charge = UNKNOWN_SHARE * unknown if around_source and rows.seen.share_known.any() else 0.0
+        diagonal = charge * (1.0 - rows.seen.share_known) + rows.noise + NUGGET
+        fixed = constant + np.diag(diagonal)
+        return cls(used, rows.kernels[used], fixed, y - offset, scale_prior, offset, constant, charge)
+
+
+@dataclass(frozen=True, slots=True)
 class GramMember:
     """A GP whose covariance is a learned sum of the prior's kernels.
 
@@ -115,19 +155,11 @@ class GramMember:
             around_source: Whether the source's prediction is the mean.
             unknown: Residual variance of the sources, charged where only some rows are known to them.
         """
-        y = rows.z - _prediction(rows.seen) if around_source else rows.z
-        offset = float(y.mean())
-        variance = float(rows.z.var())
-        used = prior.usable(rows.names)
-        scale_prior = prior.for_kernels([rows.names[i] for i in used], variance)
-        constant = CONSTANT if around_source else CONSTANT * max(1.0, float(np.exp(scale_prior.amplitude)))
-        # Where no target row is known to a source, the learned noise already stands for it.
-        charge = UNKNOWN_SHARE * unknown if around_source and rows.seen.share_known.any() else 0.0
-        diagonal = charge * (1.0 - rows.seen.share_known) + rows.noise + NUGGET
-        fit = fit_scales(rows.kernels[used], constant + np.diag(diagonal), y - offset, scale_prior)
+        problem = GramProblem.of(rows, prior, around_source=around_source, unknown=unknown)
+        fit = fit_scales(problem.kernels, problem.fixed, problem.y, problem.prior)
         scales = np.zeros(len(rows.names))
-        scales[used] = fit.scales
-        return cls(scales, fit, around_source, offset, constant, charge)
+        scales[problem.used] = fit.scales
+        return cls(scales, fit, around_source, problem.offset, problem.constant, problem.unknown)
 
     @property
     def loo_error(self) -> FloatArray:

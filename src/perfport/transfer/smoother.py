@@ -17,7 +17,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from perfport.model.gp import ArdKernel, ArdPrior, LogNormal, condition, fit_ard
 
-__all__ = ["Smoother", "fit_smoother"]
+__all__ = ["MAX_SPLIT_COLUMNS", "Smoother", "fit_smoother", "tree_mean"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -27,6 +27,8 @@ N_RIDGE_SEARCH = 600  # rows that set the ridge's
 N_KERNEL = 900  # rows a kernel method is conditioned on
 N_TREES = 60
 N_FOLDS = 5
+N_TREES_FOLD = 30
+MAX_SPLIT_COLUMNS = 40  # tried at a split; with hundreds of columns all of them cost seconds and gain nothing
 RIDGE_LENGTHS = (1.0, 4.0)
 RIDGE_PENALTIES = (0.001, 0.01, 0.1, 1.0)
 STACK_PULL = 0.05  # weight of the equal mixture, in units of sqrt(rows)
@@ -154,8 +156,9 @@ def _condition(
 
 
 def _fit_trees(X: FloatArray, z: FloatArray, rng: np.random.Generator) -> tuple[ExtraTreesRegressor, FloatArray]:
-    def grown(rows: IntArray) -> ExtraTreesRegressor:
-        return ExtraTreesRegressor(N_TREES, random_state=seed).fit(X[rows], z[rows])
+    def grown(rows: IntArray, n_trees: int) -> ExtraTreesRegressor:
+        forest = ExtraTreesRegressor(n_trees, max_features=min(X.shape[1], MAX_SPLIT_COLUMNS), random_state=seed)
+        return forest.fit(X[rows], z[rows])
 
     seed = int(rng.integers(2**31))
     n = len(z)
@@ -164,8 +167,8 @@ def _fit_trees(X: FloatArray, z: FloatArray, rng: np.random.Generator) -> tuple[
         fold = rng.permutation(n) % N_FOLDS
         for k in range(min(N_FOLDS, n)):
             inside = np.flatnonzero(fold != k)
-            held_out[fold == k] = tree_mean(grown(inside), X[fold == k])
-    return grown(np.arange(n)), held_out
+            held_out[fold == k] = tree_mean(grown(inside, N_TREES_FOLD), X[fold == k])
+    return grown(np.arange(n), N_TREES), held_out
 
 
 def _stack(held_out: FloatArray, z: FloatArray) -> FloatArray:

@@ -21,7 +21,7 @@ from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
 from perfport.transfer.cache import RecentlyUsed
-from perfport.transfer.smoother import Smoother, fit_smoother
+from perfport.transfer.smoother import MAX_SPLIT_COLUMNS, Smoother, fit_smoother
 
 __all__ = ["SourceModel", "SourceView", "cached_source", "fit_source"]
 
@@ -177,7 +177,10 @@ def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
     reference = _subset(len(fit), N_REFERENCE, rng)
     basis = OptionBasis.fit(encoder, X[reference])
     forest = ExtraTreesRegressor(
-        N_TREES, max_leaf_nodes=int(np.clip(len(fit) // 8, 4, 48)), random_state=int(rng.integers(2**31))
+        N_TREES,
+        max_features=min(X.shape[1], MAX_SPLIT_COLUMNS),
+        max_leaf_nodes=int(np.clip(len(fit) // 8, 4, 48)),
+        random_state=int(rng.integers(2**31)),
     ).fit(X, z[fit])
     by_importance = basis.primary[np.argsort(-forest.feature_importances_[basis.primary], kind="stable")]
     terms = _fit_terms(X, z[fit], _pairs(encoder, by_importance[:N_PAIRED]))
