@@ -32,8 +32,8 @@ NOISE_LEVELS = np.geomspace(0.003, 0.5, 12)  # standard deviation of a log respo
 _NOISE_MEDIAN, _NOISE_SD_LOG = 0.05, 0.7
 _LOG_NOISE_PRIOR = -0.5 * np.square(np.log(NOISE_LEVELS / _NOISE_MEDIAN) / _NOISE_SD_LOG)
 _INTERCEPT_VARIANCE = 100.0
-_JUMPS = 2500
-_WARM_UP = 500
+_JUMPS = 1200
+_WARM_UP = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
