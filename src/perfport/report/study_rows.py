@@ -117,7 +117,7 @@ def cost_sentence(summary: StudySummary) -> str:
     )
     return (
         f"{summary.n_measurements} target rows were measured (looked up), {measuring}; fitting and predicting took "
-        f"{format_duration(summary.compute_s)} of processor time in {summary.n_cells} cells."
+        f"{format_duration(summary.compute_s)} in all, in {summary.n_cells} cells."
     )
 
 

@@ -33,6 +33,7 @@ __all__ = ["PROPOSE", "Method", "PairSpec", "SamplerSpec", "StrategySpec", "Stud
 
 SCHEMA_VERSION = 1
 PROPOSE = "propose"  # the sampler that is `perfport.propose`
+OWN_CHOICE = "default"  # the learner a strategy takes if it is told none
 
 
 def _known(kind: str, name: str, names: list[str]) -> str:
@@ -46,7 +47,7 @@ def _sampler(name: str) -> str:
 
 
 def _learner(name: str) -> str:
-    return _known("learner", name, known_names("learner", learner_room.BUILTIN))
+    return _known("learner", name, [*known_names("learner", learner_room.BUILTIN), OWN_CHOICE])
 
 
 def _strategy(name: str) -> str:
@@ -57,9 +58,11 @@ def _strategy(name: str) -> str:
     return name
 
 
-def _named(key: str) -> BeforeValidator:
+def _named(key: str, kind: type[Document]) -> BeforeValidator:
     """Let a bare name stand for the mapping that holds nothing but the name."""
-    return BeforeValidator(lambda given: {key: given} if isinstance(given, str) else given)
+    return BeforeValidator(
+        lambda given: {key: given} if isinstance(given, str) else given, json_schema_input_type=str | kind
+    )
 
 
 def _one_or_more(given: object) -> object:
@@ -69,6 +72,10 @@ def _one_or_more(given: object) -> object:
 def _counted(given: object) -> object:
     """Read a number of seeds as the seeds 0, 1, 2, ..."""
     return tuple(range(given)) if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+_ONE_OR_MORE = BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...])
+_COUNTED = BeforeValidator(_counted, json_schema_input_type=int | tuple[int, ...])
 
 
 def _without_repeats(given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -149,9 +156,9 @@ class PairSpec(Document):
     """
 
     system: str = ""
-    sources: Annotated[tuple[str, ...], BeforeValidator(_one_or_more), AfterValidator(_without_repeats)]
+    sources: Annotated[tuple[str, ...], _ONE_OR_MORE, AfterValidator(_without_repeats)]
     target: str = Field(min_length=1)
-    properties: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ()
+    properties: Annotated[tuple[str, ...], _ONE_OR_MORE] = ()
 
     @model_validator(mode="after")
     def _differ(self) -> "PairSpec":
@@ -181,8 +188,8 @@ class StudySpec(Document):
         pairs: Pairs to study, instead or besides.
         properties: What is predicted; every property of the target if empty.
         samplers: How the target rows to measure are chosen.
-        learners: A strategy that takes a learner and names none is run with each of these; with its
-            own choice if empty.
+        learners: A strategy that takes a learner and names none is run with each of these; "default" is
+            the strategy's own choice, which it is run with if there are none.
         strategies: What is compared.
         budgets: Numbers of target rows to measure.
         seeds: How many repetitions, or the seeds themselves.
@@ -198,16 +205,16 @@ class StudySpec(Document):
     data: str = ""
     environments: _Names = ()
     pairs: tuple[PairSpec, ...] = ()
-    properties: Annotated[_Names, BeforeValidator(_one_or_more)] = ()
-    samplers: tuple[Annotated[SamplerSpec, _named("sampler")], ...] = Field(
+    properties: Annotated[_Names, _ONE_OR_MORE] = ()
+    samplers: tuple[Annotated[SamplerSpec, _named("sampler", SamplerSpec)], ...] = Field(
         default=(SamplerSpec(sampler="random"),), min_length=1
     )
     learners: tuple[Annotated[str, AfterValidator(_learner)], ...] = ()
-    strategies: tuple[Annotated[StrategySpec, _named("strategy")], ...] = Field(min_length=1)
+    strategies: tuple[Annotated[StrategySpec, _named("strategy", StrategySpec)], ...] = Field(min_length=1)
     budgets: Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(_without_repeats)] = Field(
         default=(5, 10, 20, 50), min_length=1
     )
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_counted), AfterValidator(_without_repeats)] = Field(
+    seeds: Annotated[tuple[int, ...], _COUNTED, AfterValidator(_without_repeats)] = Field(
         default=(0, 1, 2), min_length=1
     )
     max_test_rows: int = Field(default=4000, ge=1)
@@ -236,7 +243,10 @@ class StudySpec(Document):
             crossed: tuple[str | None, ...] = (learner,)
             if learner is None and self.learners and takes_learner(strategy):
                 crossed = self.learners
-            found += [Method(strategy=strategy, learner=one, settings=given.settings) for one in crossed]
+            found += [
+                Method(strategy=strategy, learner=None if one == OWN_CHOICE else one, settings=given.settings)
+                for one in crossed
+            ]
         return found
 
     def all_pairs(self) -> list[PairSpec]:

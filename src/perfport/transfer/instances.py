@@ -25,7 +25,9 @@ from perfport.transfer.surface import source_surface
 
 __all__ = ["BoostedModel", "TrAdaBoost", "boost", "weighted_median"]
 
-_EXACT = 1e-12  # a largest error below this, in standard deviations, is an exact fit
+# Trees break ties by the last bit, which depends on the unit of the response; beyond this nothing is meant.
+_DECIMALS = 10
+_EXACT = 1e-9  # a largest error below this, in standard deviations, is an exact fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ class TrAdaBoost:
         scaled = [f * d.response(property) for f, d in zip([*factors, 1.0], datasets, strict=True)]
         z = np.log(np.concatenate(scaled))
         mean, scale = float(z.mean()), float(z.std()) or 1.0
-        X = encoder.transform(configurations)
+        X = np.round(encoder.transform(configurations), _DECIMALS)
         with one_thread():
-            learners, weights = boost(self, X, (z - mean) / scale, len(X) - len(target), rng)
+            learners, weights = boost(self, X, np.round((z - mean) / scale, _DECIMALS), len(X) - len(target), rng)
         return BoostedModel(target.properties[property], encoder, tuple(learners), weights, mean, scale)
 
 
@@ -105,7 +107,7 @@ class BoostedModel:
         """Return the prediction for the target, shape (m,), in the unit of the property."""
         if not len(configurations):
             return np.empty(0)
-        X = self.encoder.transform(configurations)
+        X = np.round(self.encoder.transform(configurations), _DECIMALS)
         with one_thread():
             z = np.column_stack([learner.predict(X) for learner in self.learners])
         return np.asarray(np.exp(self.mean + self.scale * weighted_median(z, self.weights)))
