@@ -16,6 +16,13 @@ help: ## List the targets
 quickstart: $(VENV)/.installed-run ## Set up and run the whole story on this machine (ARGS="--target openvino" for the hard case)
 	$(BIN)/perfport quickstart $(ARGS)
 
+DATA ?= ../shared/data/opml19_xception_tx2
+OUT ?= opml19
+WORKERS ?= 2
+.PHONY: study-opml19
+study-opml19: $(VENV)/.installed-run ## Redo the OpML 2019 study on its published data (DATA=, OUT=, WORKERS=)
+	OMP_NUM_THREADS=1 $(BIN)/python examples/opml19/redo.py --data $(DATA) --out $(OUT) --workers $(WORKERS)
+
 .PHONY: test
 test: $(VENV)/.installed-dev ## Set up and run the tests
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not hardware"

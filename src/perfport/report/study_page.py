@@ -10,7 +10,7 @@ from pathlib import Path
 
 from perfport.report.document import Drawing, drawing, render_page, write_page
 from perfport.report.study_figures import draw_ranks, draw_study_curves, shown_methods
-from perfport.report.study_rows import cost_sentence, method_rows, study_headline, tests_sentence
+from perfport.report.study_rows import cost_sentence, method_rows, study_headline, units_sentence
 from perfport.report.wording import format_pct
 from perfport.study.spec import StudySpec
 from perfport.study.summary import StudySummary
@@ -36,7 +36,7 @@ def render_study(summary: StudySummary, spec: StudySpec, *, created: datetime, c
         headline=study_headline(summary),
         summary=summary,
         rows=method_rows(summary),
-        tests=tests_sentence(summary),
+        tests=units_sentence(summary),
         cost=cost_sentence(summary),
         tasks=_tasks(summary),
         shown=shown_methods(summary),

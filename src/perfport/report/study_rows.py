@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from perfport.report.wording import format_duration, format_pct
 from perfport.study.summary import StudySummary
 
-__all__ = ["MethodRow", "by_budget", "cost_sentence", "method_rows", "study_headline", "tests_sentence"]
+__all__ = ["MethodRow", "by_budget", "cost_sentence", "method_rows", "study_headline", "units_sentence"]
 
 _NAMED = 3  # methods a sentence names before it counts the rest
 
@@ -98,7 +98,7 @@ def study_headline(summary: StudySummary) -> str:
     return f"{text} {_listed(equals)} cannot be told from it."
 
 
-def tests_sentence(summary: StudySummary) -> str:
+def units_sentence(summary: StudySummary) -> str:
     """Return what the tests count as independent, and what that means for the findings."""
     if summary.is_by_task:
         return f"The tests count {summary.n_units} tasks, each pair of environments and property once."

@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from perfport.report.study_rows import cost_sentence, method_rows, study_headline, tests_sentence
+from perfport.report.study_rows import cost_sentence, method_rows, study_headline, units_sentence
 from perfport.study.summary import StudySummary
 
 __all__ = ["show_study"]
@@ -17,7 +17,7 @@ def show_study(summary: StudySummary) -> RenderableType:
     """Return the table of methods, what failed, and the answer last, where the eye is when the command ends."""
     parts: list[RenderableType] = []
     if summary.best is not None:
-        parts += [_methods(summary), Text(tests_sentence(summary), style="dim")]
+        parts += [_methods(summary), Text(units_sentence(summary), style="dim")]
     parts += [
         Text(f"failed: {failure.method}, {failure.n_cells} cells: {failure.reason}", style="yellow")
         for failure in summary.failures[:_MOST_FAILURES]

@@ -1,7 +1,7 @@
 """A small study: three environments of one system, and strategies that misbehave."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,14 +9,21 @@ import pandas as pd
 from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
 from perfport.data.dataset import Dataset
+from perfport.data.environment import Environment
 from perfport.data.measurement import FloatArray, Property
 from perfport.study.guard import GuardedTarget
 from perfport.study.spec import StudySpec
 
+
+def _on_board(name: str, log_y: FloatArray, seed: int) -> Dataset:
+    here = Environment(name, hardware={"board": name})
+    return replace(dataset(noisy(log_y, seed), name), environment=here)
+
+
 ENVIRONMENTS = {
-    "old": dataset(noisy(log_time(FRAME), 0), "old"),
-    "mid": dataset(noisy(1.0 + log_time(FRAME, threads=-0.4), 1), "mid"),
-    "new": dataset(noisy(2.0 + log_time(FRAME, mode_b=0.2), 2), "new"),
+    "old": _on_board("old", log_time(FRAME), 0),
+    "mid": _on_board("mid", 1.0 + log_time(FRAME, threads=-0.4), 1),
+    "new": _on_board("new", 2.0 + log_time(FRAME, mode_b=0.2), 2),
 }
 
 

@@ -1,0 +1,72 @@
+"""The example that redoes the OpML 2019 study, on a small part of the published data."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perfport.data.tables import SystemTables, read_tables
+from perfport.study.run import run_study
+from perfport.study.spec import StudySpec
+from perfport.study.summary import summarise
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "opml19"
+SMALL, LARGE = "tx2_xception_200", "tx2_xception_800"
+
+pytestmark = pytest.mark.paper
+
+
+@pytest.fixture(scope="module")
+def tables(published: Path) -> SystemTables:
+    return read_tables(published / "data" / "opml19_xception_tx2")
+
+
+@pytest.fixture(scope="module")
+def evaluations() -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLE / "published.py"))
+
+
+def test_the_published_guided_sampling_chooses_84_rows_and_no_other_number_of_cores(
+    tables: SystemTables, evaluations: dict[str, Any]
+) -> None:
+    table = tables.environments[LARGE].configurations
+    rows = evaluations["published_guided_rows"](table.astype(float))
+    assert len(rows) == 84
+    assert table.iloc[rows][["core1_status", "core2_status", "core3_status"]].to_numpy().all()
+
+
+def test_the_published_evaluation_flatters_the_forest_shift(tables: SystemTables, evaluations: dict[str, Any]) -> None:
+    source, target = tables.environments[SMALL], tables.environments[LARGE]
+    found = pd.DataFrame(evaluations["compare_shift"](source, target, "inference_time_s", n=84))
+    errors = found.set_index(["learner", "evaluation"])["mape_pct"]
+    assert errors["forest shift", "unseen rows"] > 2 * errors["forest shift", "published"]
+
+
+@pytest.mark.parametrize("name", ["study", "sampling"])
+def test_the_studies_are_what_they_say(name: str) -> None:
+    spec = StudySpec.read(EXAMPLE / f"{name}.yaml")
+    assert StudySpec.from_yaml(spec.to_yaml()) == spec
+    labels = {method.label for method in spec.methods()}
+    assert {"auto", "target_only:forest", "target_only:mars"} <= labels
+    assert len(spec.all_pairs()) == {"study": 12, "sampling": 3}[name]
+
+
+def test_what_the_study_finds_on_one_pair(tables: SystemTables, tmp_path: Path) -> None:
+    spec = StudySpec(
+        name="one pair",
+        pairs=[{"sources": SMALL, "target": LARGE}],
+        properties=["inference_time_s"],
+        strategies=["auto", "direct", "linear_shift", "target_only:boosting"],
+        budgets=[5, 50],
+        seeds=2,
+    )
+    result = run_study(spec, tmp_path, data=lambda _, name: tables.environments[name])
+    errors = summarise(result).errors
+    # The source's readings are useless as they are, a line helps and stalls, the flagship does neither.
+    assert np.all(errors.loc["direct"] > 50)
+    assert 15 < errors.loc["linear_shift"].max() < 30
+    assert errors.loc["auto"].min() < 3
+    assert errors.loc["auto"].max() < errors.loc["linear_shift"].min()

@@ -1,0 +1,136 @@
+"""A study from the command line: from a file to rows, page and table; killed, and going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tests.unit.study.samples import ENVIRONMENTS
+
+from perfport.cli.app import run
+from perfport.data.tables import SystemTables, read_tables, write_tables
+from perfport.study.run import run_study
+from perfport.study.spec import StudySpec
+
+STUDY = """\
+name: toy
+data: tables
+environments: [old, new]
+strategies: [scaled, linear_shift, "target_only:tree"]
+budgets: [5, 15]
+seeds: 2
+"""
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_tables("tables", SystemTables.of("toy", [ENVIRONMENTS["old"], ENVIRONMENTS["new"]]))
+    Path("study.yaml").write_text(STUDY)
+    return tmp_path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    capsys.readouterr()
+    assert run([*arguments, "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_study_gives_rows_a_page_and_an_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = printed(capsys, "study", "study.yaml")
+    assert (first["cells"], first["computed"], first["n_tasks"]) == (24, 24, 2)
+    assert first["best"] in first["errors_pct"]
+    assert first["baseline"] == "target_only:tree"
+    assert len(pd.read_parquet(folder / "toy" / "cells")) == 24
+    assert "toy" in Path(first["page"]).read_text(encoding="utf-8")
+    assert StudySpec.read(folder / "toy" / "study.yaml").methods() == StudySpec.read("study.yaml").methods()
+    assert printed(capsys, "study", "study.yaml")["computed"] == 0
+
+
+def test_the_table_is_shown_on_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["study", "study.yaml", "--out", "results"]) == 0
+    text = capsys.readouterr().out
+    assert "linear_shift" in text
+    assert "has the least error over 2 tasks" in " ".join(text.split())
+
+
+def test_data_may_be_named_on_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tables").rename("elsewhere")
+    assert printed(capsys, "study", "study.yaml", "--data", "elsewhere")["computed"] == 24
+
+
+def test_a_store_is_as_good_as_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed(capsys, "import", "tables")
+    from_store = printed(capsys, "study", "study.yaml", "--data", "perfport.db", "--out", "a")
+    from_tables = printed(capsys, "study", "study.yaml", "--out", "b")
+    assert from_store["errors_pct"] == from_tables["errors_pct"]
+
+
+def test_several_systems_are_told_apart_by_their_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("all").mkdir()
+    Path("tables").rename("all/toy")
+    pairs = "pairs: [{system: toy, sources: old, target: new}]"
+    Path("study.yaml").write_text(STUDY.replace("environments: [old, new]", pairs).replace("data: tables", "data: all"))
+    assert printed(capsys, "study", "study.yaml")["cells"] == 12
+    Path("study.yaml").write_text(STUDY.replace("data: tables", "data: all"))
+    assert run(["study", "study.yaml"]) == 2
+    assert "holds tables of several systems" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("budgets", "budget"), "unknown field 'budget'; did you mean 'budgets'?"),
+        (("scaled", "scalled"), "unknown strategy 'scalled'; did you mean 'scaled'?"),
+        (("old, new", "old, nev"), "no environment 'nev'"),
+        (("data: tables", "data: tabels"), "there are no data at"),
+        (("name: toy", "name: [toy"), "not YAML"),
+        (("seeds: 2", "properties: [energy_j]"), "has no property 'energy_j'"),
+    ],
+)
+def test_a_wrong_study_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], said: str
+) -> None:
+    Path("study.yaml").write_text(STUDY.replace(*change))
+    assert run(["study", "study.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_help_fits_eighty_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["study", "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_a_study_that_was_killed_goes_on_and_ends_with_the_same_rows(folder: Path) -> None:
+    spec = StudySpec.from_yaml(STUDY.replace("seeds: 2", "seeds: 16"))
+    Path("study.yaml").write_text(spec.to_yaml())
+    command = [sys.executable, "-m", "perfport", "study", "study.yaml", "--out", "killed"]
+    started = subprocess.Popen(command, env=os.environ | {"PYTHONWARNINGS": "ignore"}, start_new_session=True)
+    cells = folder / "killed" / "cells"
+    deadline = time.monotonic() + 120
+    while not list(cells.glob("*.parquet")) and started.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    n_kept = len(pd.read_parquet(cells))
+    assert 0 < n_kept < 192
+
+    tables = read_tables("tables").environments
+    resumed = run_study(spec, folder / "killed", data=lambda _, name: tables[name])
+    assert (resumed.n_before, resumed.n_computed) == (n_kept, 192 - n_kept)
+    whole = run_study(spec, folder / "whole", data=lambda _, name: tables[name])
+    timing = ["elapsed_s"]
+    assert resumed.rows.drop(columns=timing).equals(whole.rows.drop(columns=timing))
