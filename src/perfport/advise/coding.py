@@ -104,7 +104,7 @@ def _code_option(
     option: Option, cells: "pd.Series[Any]", keep_levels: bool
 ) -> tuple[NDArray[np.int64], tuple[Level, ...], bool]:
     codes, found = pd.factorize(cells)
-    levels = [level for level in map(plain, found) if level is not None]
+    levels = [_own_level(option, level) for level in map(plain, found) if level is not None]
     order = sorted(range(len(levels)), key=lambda i: _position(option, levels[i]))
     rank = np.empty(len(levels) + 1, dtype=np.int64)
     rank[order] = np.arange(len(levels))
@@ -121,6 +121,12 @@ def _code_option(
         inside = np.flatnonzero(part == number)
         medians.append(ordered[inside[np.searchsorted(np.cumsum(counts[inside]), counts[inside].sum() / 2)]])
     return np.where(codes >= 0, part[codes], -1), tuple(medians), True
+
+
+def _own_level(option: Option, level: Level) -> Level:
+    """Return the option's own level: a column with inactive cells holds 2 as 2.0."""
+    code = None if option.levels is None else option.code(level)
+    return level if code is None or option.levels is None else option.levels[code]
 
 
 def _position(option: Option, level: Level) -> tuple[int, float, str]:

@@ -23,7 +23,6 @@ from perfport.advise.coding import CodedRows, sample_configurations
 from perfport.advise.comparison import Comparison, RankChange
 from perfport.advise.components import Judge, components, strongest_pairs
 from perfport.advise.contrasts import ContrastBasis
-from perfport.advise.rendering import plain
 from perfport.advise.uncertainty import Refit, central_response, draw_responses
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray
@@ -122,7 +121,7 @@ def compare(
         source=_name_of(source, "source"),
         target=_name_of(target, "target"),
         influences=influences,
-        ranks=_rank_changes(rows, log_source, log_target, n_ranks, is_best_low=prop.direction != "maximise"),
+        ranks=_rank_changes(options, rows, log_source, log_target, n=n_ranks, is_best_low=prop.direction != "maximise"),
         rank_correlation=_spearman(log_source, log_target),
         median_ratio=float(np.exp(np.median(log_target - log_source))),
         n_configurations=len(rows),
@@ -154,21 +153,22 @@ def _drawn(
 
 
 def _rank_changes(
-    rows: pd.DataFrame, log_source: FloatArray, log_target: FloatArray, n: int, *, is_best_low: bool
+    space: Space, rows: pd.DataFrame, log_source: FloatArray, log_target: FloatArray, *, n: int, is_best_low: bool
 ) -> tuple[RankChange, ...]:
     sign = 1.0 if is_best_low else -1.0
     before, after = (rankdata(sign * values, method="min").astype(int) for values in (log_source, log_target))
     moved = np.argsort(-np.abs(after - before), kind="stable")[:n]
+    moved = moved[before[moved] != after[moved]]
+    configurations = space.configurations(rows.iloc[moved])
     return tuple(
         RankChange(
-            configuration={str(name): plain(rows[name].iloc[row]) for name in rows.columns},
+            configuration=configuration,
             source_rank=int(before[row]),
             target_rank=int(after[row]),
             source_response=float(np.exp(log_source[row])),
             target_response=float(np.exp(log_target[row])),
         )
-        for row in moved
-        if before[row] != after[row]
+        for row, configuration in zip(moved.tolist(), configurations, strict=True)
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perfport.advise.rendering import change_text, html_block, plain, setting_text
+from perfport.advise.rendering import change_text, html_block, setting_text
 from perfport.advise.shapley import Split, split
 from perfport.advise.uncertainty import central_response
 from perfport.data.measurement import FloatArray, Property
@@ -138,7 +138,8 @@ def explain_difference(
     for given in (configuration, baseline):
         space.validate(given)
     ends = space.frame([baseline, configuration])
-    levels = {name: (plain(ends[name].iloc[0]), plain(ends[name].iloc[1])) for name in space.names}
+    old_levels, new_levels = space.configurations(ends)
+    levels = {name: (old_levels[name], new_levels[name]) for name in space.names}
     players = _players(space, levels)
 
     def game(members: np.ndarray[Any, np.dtype[np.bool_]]) -> FloatArray:

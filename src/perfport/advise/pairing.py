@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from perfport.advise.rendering import level_text, plain
+from perfport.advise.rendering import level_text
 from perfport.advise.uncertainty import central_response
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Status, configuration_key
@@ -29,6 +30,7 @@ class Pairs:
         configurations: m of them.
         before: Log response of the old version, shape (m,).
         difference: Log response of the new version less `before`, shape (m,).
+        is_repeated: Whether the new version was measured more than once, shape (m,).
         failures: Configurations that used to run and no longer do, as text.
         n_baseline: Configurations known to run in the old version and tried in the new one.
         notes: How the pairs were made.
@@ -37,6 +39,7 @@ class Pairs:
     configurations: pd.DataFrame
     before: FloatArray
     difference: FloatArray
+    is_repeated: NDArray[np.bool_]
     failures: tuple[str, ...]
     n_baseline: int
     notes: tuple[str, ...]
@@ -44,12 +47,12 @@ class Pairs:
     @classmethod
     def of(cls, baseline: Dataset | PerformanceModel, candidate: Dataset, name: str, seed: int) -> "Pairs":
         """Match the rows of two versions, or predict the old ones; see `perfport.advise.regression`."""
-        new, row_of = _by_configuration(candidate, name)
+        new, n_new, row_of = _by_configuration(candidate, name)
         failed = {key for key in row_of if key not in new}
         notes: list[str] = []
         if isinstance(baseline, Dataset):
             _check_alike(baseline, candidate, name)
-            old, _ = _by_configuration(baseline, name)
+            old, _, _ = _by_configuration(baseline, name)
             shared = [key for key in new if key in old]
             failed &= old.keys()
             if len(shared) >= max(MIN_ROWS, len(new) / 2):
@@ -78,6 +81,7 @@ class Pairs:
             configurations=candidate.configurations.iloc[[row_of[key] for key in keys]].reset_index(drop=True),
             before=before,
             difference=np.array([new[key] for key in keys]) - before,
+            is_repeated=np.array([n_new[key] > 1 for key in keys]),
             failures=tuple(
                 configuration_text(candidate.configurations, row_of[key]) for key in row_of if key in failed
             ),
@@ -86,18 +90,19 @@ class Pairs:
         )
 
 
-def _by_configuration(dataset: Dataset, name: str) -> tuple[dict[str, float], dict[str, int]]:
-    """Return configuration -> mean log response of those that ran, and configuration -> a row of it."""
+def _by_configuration(dataset: Dataset, name: str) -> tuple[dict[str, float], dict[str, int], dict[str, int]]:
+    """Return of each configuration the mean log response and the number of rows that ran, and its first row."""
     y = dataset.response(name)
     runs = (dataset.status == Status.OK.value) & np.isfinite(y) & (y > 0)
     logs: dict[str, list[float]] = {}
     row_of: dict[str, int] = {}
-    for row, levels in enumerate(dataset.configurations.astype(object).to_dict(orient="records")):
-        key = configuration_key({str(option): plain(level) for option, level in levels.items()})
+    for row, configuration in enumerate(dataset.space.configurations(dataset.configurations)):
+        key = configuration_key(configuration)
         row_of.setdefault(key, row)
         if runs[row]:
             logs.setdefault(key, []).append(float(np.log(y[row])))
-    return {key: float(np.mean(values)) for key, values in logs.items()}, row_of
+    means = {key: float(np.mean(values)) for key, values in logs.items()}
+    return means, {key: len(values) for key, values in logs.items()}, row_of
 
 
 def _predicted(model: PerformanceModel, candidate: Dataset, keys: list[str], row_of: Mapping[str, int]) -> FloatArray:

@@ -3,9 +3,10 @@
 Measured responses are noisy, so a percentile of raw ratios fires on an unchanged version. The check
 therefore infers the change of every configuration: a change common to all, and changes that follow from an
 option or a pair of options, most probably none (see `perfport.advise.changes`). What neither explains is
-measuring noise, but for single configurations that stand out, which are believed as they were measured, and
-but for what exceeds the noise where the caller knows it. The rule is evaluated on draws of the true changes;
-the check fails if it holds with the confidence asked for. The options the change follows from are the suspects.
+measuring noise, also where a single configuration stands out: one slow measurement is a busy machine more often
+than a slow version. It is believed where it was measured more than once, or where the caller knows the noise. The
+rule is evaluated on draws of the true changes; the check fails if it holds with the confidence asked for. The
+options the change follows from are the suspects.
 
 Example:
     >>> check = check_regression(before, after, rule="p90 slowdown > 10%")  # doctest: +SKIP
@@ -249,7 +250,12 @@ def _true_changes(
         trust = own / (own + se**2)
         smooth = smooth + trust * (pairs.difference - smooth)
         smooth = smooth + np.sqrt(trust) * se * rng.standard_normal(smooth.shape)
-    return np.where(is_odd, pairs.difference, smooth)
+    return np.where(is_odd & _is_believed(pairs, noise_pct), pairs.difference, smooth)
+
+
+def _is_believed(pairs: Pairs, noise_pct: float | None) -> NDArray[np.bool_]:
+    """Of each configuration whether a change of its own is believed, were it to stand out."""
+    return pairs.is_repeated if noise_pct is None else np.ones(len(pairs.before), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -332,9 +338,11 @@ def _some(levels: tuple[Any, ...]) -> list[Any]:
 
 def _notes(pairs: Pairs, is_odd: NDArray[np.bool_], noise_pct: float | None, found: InferredChanges) -> tuple[str, ...]:
     notes = list(pairs.notes)
-    for row in np.flatnonzero(is_odd):
-        change = float(np.exp(pairs.difference[row]))
-        notes.append(f"stands out with ×{change:.2f}: {configuration_text(pairs.configurations, int(row))}")
+    believed = _is_believed(pairs, noise_pct)
+    for row in np.flatnonzero(is_odd).tolist():
+        text = configuration_text(pairs.configurations, row)
+        doubt = "" if believed[row] else ", not counted, measure it again"
+        notes.append(f"stands out with ×{np.exp(pairs.difference[row]):.2f}{doubt}: {text}")
     if noise_pct is None:
         inferred = 100.0 * float(np.median(found.draws.noise))
         notes.append(f"noise between the two versions: {inferred:.2g} %, inferred from what no option explains")

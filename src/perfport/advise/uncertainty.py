@@ -106,17 +106,19 @@ def draw_responses(
     if isinstance(model, PredictsSamples):
         drawn = np.asarray(model.predict_samples(configurations, n, rng=rng), dtype=np.float64)
         return Draws(drawn, f"{n} draws from the posterior")
-    if isinstance(model, PredictsInterval):
-        return Draws(_from_intervals(model, configurations, n, rng), "the prediction intervals of the model")
-    reason = "the model gives no intervals, and no refit was given"
-    return Draws(np.empty((0, len(configurations))), reason)
+    nothing = np.empty((0, len(configurations)))
+    if not isinstance(model, PredictsInterval):
+        return Draws(nothing, "the model gives no intervals, and no refit was given")
+    lower, upper = model.predict_interval(configurations, coverage=_INTERVAL_COVERAGE)
+    if not np.all(np.isfinite(upper) & (lower > 0)):
+        return Draws(nothing, "the intervals of the model have no limits, and no refit was given")
+    drawn = _from_intervals(np.log(lower), np.log(upper), configurations, n, rng)
+    return Draws(drawn, "the prediction intervals of the model")
 
 
 def _from_intervals(
-    model: PredictsInterval, configurations: pd.DataFrame, n: int, rng: np.random.Generator
+    log_lower: FloatArray, log_upper: FloatArray, configurations: pd.DataFrame, n: int, rng: np.random.Generator
 ) -> FloatArray:
-    lower, upper = model.predict_interval(configurations, coverage=_INTERVAL_COVERAGE)
-    log_lower, log_upper = np.log(np.maximum(lower, np.finfo(np.float64).tiny)), np.log(upper)
     sd = (log_upper - log_lower) / (2.0 * float(ndtri(0.5 + _INTERVAL_COVERAGE / 2.0)))
     m = len(configurations)
     differing = np.zeros((m, m))

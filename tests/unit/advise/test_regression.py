@@ -82,16 +82,27 @@ def test_a_change_common_to_all_configurations_has_no_suspect() -> None:
     assert "all configurations change by about ×1.3" in str(check)
 
 
-def test_one_configuration_that_broke_stands_out() -> None:
+def test_one_configuration_that_broke_counts_once_it_was_measured_again() -> None:
     rng = np.random.default_rng(3)
     rows = SPACE.sample(20, rng)
     y = noisy(law(rows), rng, 0.02)
     y[7] *= 8.0
     before = dataset(rows, noisy(law(rows), rng, 0.02))
-    assert check_regression(before, dataset(rows, y), rule="p90 slowdown > 10%").passed
-    check = check_regression(before, dataset(rows, y), rule="max slowdown > 100%")
-    assert not check.passed
-    assert any("stands out with ×" in note for note in check.notes)
+    once = check_regression(before, dataset(rows, y), rule="max slowdown > 100%")
+    assert once.passed
+    assert any("not counted, measure it again" in note for note in once.notes)
+    again = dataset(pd.concat([rows, rows[7:8]], ignore_index=True), np.append(y, 1.02 * y[7]))
+    assert not check_regression(before, again, rule="max slowdown > 100%").passed
+    assert check_regression(before, again, rule="p90 slowdown > 10%").passed
+    assert not check_regression(before, dataset(rows, y), rule="max slowdown > 100%", noise_pct=3.0).passed
+
+
+def test_a_busy_machine_does_not_fail_an_unchanged_version() -> None:
+    rng = np.random.default_rng(14)
+    rows = SPACE.sample(20, rng)
+    y = noisy(law(rows), rng)
+    y[[2, 9, 15]] *= (1.9, 5.2, 2.3)
+    assert check_regression(dataset(rows, noisy(law(rows), rng)), dataset(rows, y)).passed
 
 
 def test_what_exceeds_a_known_noise_counts() -> None:
