@@ -11,6 +11,7 @@ github.com/iqbal128855/OpML19-DNNPerfModeling (372cf83). Its faults are taken aw
    varies every influential option (the published one never takes a core offline).
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.neural_network import MLPRegressor
 from sklearn.svm import SVR
@@ -88,7 +90,9 @@ def compare_guided(source: Dataset, target: Dataset, property: str) -> Iterator[
             ("random rows", random, np.setdiff1d(everything, random)),
             ("our guided rows", ours, np.setdiff1d(everything, ours)),
         ):
-            with one_thread():
+            with one_thread(), warnings.catch_warnings():
+                # The published network is not trained to the end either.
+                warnings.simplefilter("ignore", ConvergenceWarning)
                 predicted = make().fit(X[trained], y[trained]).predict(X[scored])
             yield {"learner": name, "evaluation": evaluation, "n": n, "mape_pct": mape_pct(y[scored], predicted)}
 

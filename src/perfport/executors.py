@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
+from signal import SIG_IGN, SIGINT, signal
 from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Executor", "Outcome", "ProcessExecutor", "SerialExecutor"]
@@ -72,8 +73,12 @@ class ProcessExecutor:
 
     def run(self, fn: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome[Result]]]:
         """Yield outcomes as they arrive; `fn` and the tasks must be importable in a new process."""
-        # NOTE: "spawn", since a fork of a process with running BLAS threads may deadlock.
-        with ProcessPoolExecutor(self.n_workers, mp_context=get_context("spawn")) as pool:
+        # NOTE: "spawn", since a fork of a process with running BLAS threads may deadlock. An interrupt from the
+        # keyboard reaches every process of a terminal; workers leave it to the one that started them.
+        pool = ProcessPoolExecutor(
+            self.n_workers, mp_context=get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN)
+        )
+        try:
             futures = {pool.submit(_attempt, fn, task): index for index, task in enumerate(tasks)}
             for future in as_completed(futures):
                 error = future.exception()
@@ -83,3 +88,6 @@ class ProcessExecutor:
                     yield futures[future], Outcome(error=error)
                 else:
                     raise error
+        finally:
+            # Whoever stops listening does not want what has not begun.
+            pool.shutdown(cancel_futures=True)

@@ -1,5 +1,6 @@
 """`study`: strategies, learners, samplers and budgets compared, from one file."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from perfport.cli.console import JsonFlag, err, out, print_json
 
 if TYPE_CHECKING:
     from perfport.executors import Executor
+    from perfport.study.spec import StudySpec
     from perfport.study.summary import StudySummary
 
 __all__ = ["study"]
@@ -45,9 +47,9 @@ def study(
         found = run_study(asked, folder, data=data, executor=_executor(workers), progress=shown)
     with err.status("summarising"):
         summary = summarise(found)
-        command = f"perfport study {spec}" + (f" --data {data}" if data else "")
+        command = f"perfport study {spec}" + (f" --data {data}" if data else "") + f" --out {folder}"
         page = write_study_page(summary, asked, folder / "study.html", created=datetime.now(UTC), command=command)
-        (folder / "study.yaml").write_text(asked.to_yaml(), encoding="utf-8")
+        (folder / "study.yaml").write_text(_seen_from(folder, asked, data).to_yaml(), encoding="utf-8")
     if as_json:
         run = {"study": asked.name, "folder": folder, "page": page, "cells": len(found.rows)}
         print_json(run | {"computed": found.n_computed, "elapsed_s": found.elapsed_s} | _told(summary))
@@ -60,6 +62,14 @@ def _executor(workers: int) -> "Executor":
     from perfport.executors import ProcessExecutor, SerialExecutor
 
     return SerialExecutor() if workers == 1 else ProcessExecutor(workers)
+
+
+def _seen_from(folder: Path, asked: "StudySpec", data: str) -> "StudySpec":
+    """Return the study with the path of its data as seen from the folder it is kept in."""
+    where = data or asked.data
+    if "://" not in where:
+        where = os.path.relpath(where, folder)
+    return asked.model_copy(update={"data": where})
 
 
 def _told(summary: "StudySummary") -> dict[str, Any]:

@@ -84,8 +84,8 @@ class CellTask:
     samplers: Mapping[str, SamplerSpec]
     methods: Mapping[str, Method | TransferStrategy]
     max_test_rows: int
-    # Rows are chosen once for all methods that are compared on them.
-    _splits: dict[tuple[str, int, int], Split] = field(default_factory=dict, repr=False)
+    # Rows are chosen and prepared once for all methods that are compared on them.
+    _splits: dict[tuple[str, int, int], tuple[Split, Dataset]] = field(default_factory=dict, repr=False)
 
 
 def cell_key(cell: Cell, sources: Sequence[Dataset], target: GuardedTarget, max_test_rows: int) -> str:
@@ -159,7 +159,7 @@ def choose_rows(
 
 
 def _result(task: CellTask, cell: Cell) -> Row:
-    split = _split(task, cell)
+    split, measured = _split(task, cell)
     started = time.perf_counter()
     method = task.methods[cell.method]
     strategy = (
@@ -167,7 +167,6 @@ def _result(task: CellTask, cell: Cell) -> Row:
         if isinstance(method, Method)
         else method
     )
-    measured = prepare_target(split.measured, property=cell.property).dataset
     sources = [
         prepared.dataset
         for prepared in prepare_sources(task.sources, measured.space, property=measured.properties[cell.property])
@@ -184,7 +183,7 @@ def _result(task: CellTask, cell: Cell) -> Row:
     }
 
 
-def _split(task: CellTask, cell: Cell) -> Split:
+def _split(task: CellTask, cell: Cell) -> tuple[Split, Dataset]:
     key = (cell.sampler, cell.budget, cell.seed)
     if key not in task._splits:
         rows = choose_rows(
@@ -196,7 +195,8 @@ def _split(task: CellTask, cell: Cell) -> Split:
             system=cell.system,
         )
         rng = rng_for(cell.seed, "test", cell.system, cell.target, cell.property, cell.sampler, cell.budget)
-        task._splits[key] = task.target.split(rows, max_test_rows=task.max_test_rows, rng=rng)
+        split = task.target.split(rows, max_test_rows=task.max_test_rows, rng=rng)
+        task._splits[key] = split, prepare_target(split.measured, property=cell.property).dataset
     return task._splits[key]
 
 

@@ -113,10 +113,11 @@ class GuardedTarget:
             LeakError: If a source holds most of the target's readings to the last digit.
         """
         own = self.__dataset.response(self.__property)
+        encoder = Encoder(self.space, fitted_on=self.configurations)
         for source in sources:
-            keys = Encoder(self.space, fitted_on=self.configurations).keys(
-                source.configurations.reindex(columns=list(self.space.names))
-            )
+            if set(source.space.names) != set(self.space.names):
+                continue
+            keys = encoder.keys(source.configurations[list(self.space.names)])
             known = dict(zip(keys.tolist(), source.responses.get(self.__property, np.empty(0)).tolist(), strict=False))
             equal = sum(known.get(key) == value for key, value in zip(self.__keys.tolist(), own.tolist(), strict=True))
             if equal >= COPIED_ROWS and 2 * equal > len(own):
@@ -166,11 +167,15 @@ class Split:
         measured: What was paid for.
         test: What was not.
         property: What is predicted.
+
+    Raises:
+        LeakError: If a configuration is in both.
     """
 
     __slots__ = ("__property", "__test", "measured")
 
     def __init__(self, measured: Dataset, test: Dataset, property: str) -> None:
+        check_disjoint(measured, test)
         self.measured = measured
         self.__test = test
         self.__property = property
@@ -187,7 +192,7 @@ class Split:
 
     def errors(self, predict: Callable[[pd.DataFrame], FloatArray]) -> Errors:
         """Return the errors of predictions of the test rows; see `held_out_errors`."""
-        return held_out_errors(predict, measured=self.measured, test=self.__test, property=self.__property)
+        return _errors(predict, self.__test, self.__property)
 
 
 def held_out_errors(
@@ -206,11 +211,7 @@ def held_out_errors(
         UsageError: If a prediction is not finite.
     """
     check_disjoint(measured, test)
-    return errors(
-        test.response(property),
-        predict(test.configurations.copy()),
-        minimise=test.properties[property].direction != "maximise",
-    )
+    return _errors(predict, test, property)
 
 
 def check_disjoint(measured: Dataset, test: Dataset) -> None:
@@ -230,3 +231,9 @@ def check_disjoint(measured: Dataset, test: Dataset) -> None:
             "an error on them says nothing about new configurations",
             rows=shared,
         )
+
+
+def _errors(predict: Callable[[pd.DataFrame], FloatArray], test: Dataset, property: str) -> Errors:
+    # All predictions are made before the first response is looked at; the copy is the strategy's to spoil.
+    predicted = predict(test.configurations.copy())
+    return errors(test.response(property), predicted, minimise=test.properties[property].direction != "maximise")

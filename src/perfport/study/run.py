@@ -7,6 +7,7 @@ Rows are kept as tasks finish, so a study can be stopped in any way and goes on 
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 from perfport.data.dataset import Dataset
 from perfport.data.store import Store
 from perfport.data.tables import SystemTables, read_tables
-from perfport.errors import UsageError
+from perfport.errors import PerfError, UsageError
 from perfport.executors import Executor, SerialExecutor
 from perfport.study.cells import Cell, CellTask, cell_key, run_task
 from perfport.study.guard import GuardedTarget
@@ -97,6 +98,7 @@ def run_study(
         UsageError: If the data have no such environment or property.
         LeakError: If a strategy or sampler touched test responses.
         StoreError: If rows cannot be kept.
+        PerfError: If a worker process died.
     """
     started = time.monotonic()
     results = Results(Path(out) / "cells")
@@ -108,6 +110,11 @@ def run_study(
     report = progress or (lambda _: None)
     report(StudyProgress(n_done, len(plan.cells), ""))
     for at, outcome in (executor or SerialExecutor()).run(run_task, plan.tasks):
+        if isinstance(outcome.error, BrokenExecutor):
+            raise PerfError(
+                f"a worker process died at target '{plan.tasks[at].target.name}' (out of memory, or killed); "
+                f"{n_done} of {len(plan.cells)} rows are kept, the same command goes on"
+            ) from outcome.error
         rows = outcome.unwrap()
         results.append(rows)
         n_done += len(rows)

@@ -149,7 +149,7 @@ class PairSpec(Document):
     """Sources and a target.
 
     Attributes:
-        system: Folder of the tables, where `data` holds several.
+        system: Folder of the tables, where `data` holds several; campaign, where it is a store.
         sources: One environment or more.
         target: The environment to be predicted.
         properties: What is predicted; those of the study if not given.

@@ -1,5 +1,6 @@
 """A small study: three environments of one system, and strategies that misbehave."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,6 +64,15 @@ class Broken:
     def fit(self, sources: Sequence[Dataset], target: Dataset, *, property: str, rng: np.random.Generator) -> Constant:
         """Raise."""
         raise RuntimeError("no model\ntoday")
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A strategy that takes its process with it."""
+
+    def fit(self, sources: Sequence[Dataset], target: Dataset, *, property: str, rng: np.random.Generator) -> Constant:
+        """Die at once, as when memory runs out."""
+        os._exit(1)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.study.samples import Broken, NotANumber, environments, spec
+from tests.unit.study.samples import Broken, Deadly, NotANumber, Peeking, environments, spec
+from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
-from perfport.errors import StoreError, UsageError
+from perfport.errors import LeakError, PerfError, StoreError, UsageError
 from perfport.executors import Outcome, ProcessExecutor, SerialExecutor
 from perfport.study.cells import choose_rows
 from perfport.study.guard import GuardedTarget
@@ -154,6 +155,29 @@ def test_several_sources_are_one_task(tmp_path: Path) -> None:
     study = spec(pairs=[{"sources": ["old", "mid"], "target": "new"}], strategies=["bellwether", "auto"])
     rows = ran(tmp_path, study).rows
     assert set(rows["sources"]) == {"old+mid"}
+    assert (rows["status"] == "ok").all()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_one_line_and_costs_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(PerfError, match=r"a worker process died at target 'new'.*the same command goes on"):
+        ran(tmp_path, executor=ProcessExecutor(1), strategies={"deadly": Deadly()})
+    assert ran(tmp_path).n_computed <= 8
+
+
+@pytest.mark.slow
+def test_a_leak_ends_the_study_without_computing_the_rest(tmp_path: Path) -> None:
+    study = spec(environments=["old", "mid", "new"], pairs=[], budgets=range(2, 100), seeds=50)
+    thief = Peeking(GuardedTarget.of(environments("", "new"), "time_s"))
+    with pytest.raises(LeakError, match="'thief'"):
+        ran(tmp_path, study, executor=ProcessExecutor(1), strategies={"thief": thief})
+    assert len(Results(tmp_path / "cells").read()) < 1000
+
+
+def test_sources_with_other_options_are_checked_and_used(tmp_path: Path) -> None:
+    frame = FRAME.drop(columns="cache").assign(mode=range(len(FRAME)))
+    strange = {"old": dataset(noisy(log_time(FRAME), 0), "old", frame), "new": environments("", "new")}
+    rows = run_study(spec(), tmp_path, data=lambda _, name: strange[name]).rows
     assert (rows["status"] == "ok").all()
 
 
