@@ -36,8 +36,11 @@ __all__ = [
     "condition",
     "fit_ard",
     "fit_scales",
+    "minimise_whitened",
+    "negative_log_likelihood",
     "safe_cholesky",
     "scale_objective",
+    "squared_distances",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -119,7 +122,7 @@ def _solve(chol: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     return inverse, inverse @ y
 
 
-def _negative_log_likelihood(K: FloatArray, y: FloatArray) -> tuple[float, FloatArray]:
+def negative_log_likelihood(K: FloatArray, y: FloatArray) -> tuple[float, FloatArray]:
     """Return -log N(y; 0, K) without its constant, and G = dNLL/dK = (K^-1 - alpha alpha') / 2."""
     chol = safe_cholesky(K)
     inverse, alpha = _solve(chol, y)
@@ -130,7 +133,8 @@ def _negative_log_likelihood(K: FloatArray, y: FloatArray) -> tuple[float, Float
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
 
 
-def _minimise(objective: Objective, n_parameters: int, max_iterations: int) -> FloatArray:
+def minimise_whitened(objective: Objective, n_parameters: int, max_iterations: int) -> FloatArray:
+    """Return the q, shape (n_parameters,), that minimises the objective near its prior, by L-BFGS from q = 0."""
     found = minimize(
         objective,
         np.zeros(n_parameters),
@@ -194,7 +198,7 @@ def scale_objective(kernels: FloatArray, fixed: FloatArray, y: FloatArray, prior
         scales = np.exp(amplitude + prior.log_median + prior.sd_log * q[1:])
         K = (scales[:-1] @ flat).reshape(n, n) + fixed
         K[diagonal, diagonal] += scales[-1]
-        value, G = _negative_log_likelihood(K, y)
+        value, G = negative_log_likelihood(K, y)
         by_scale = scales * np.append(flat @ G.ravel(), np.trace(G))
         gradient = np.concatenate([[prior.amplitude_sd * by_scale.sum()], prior.sd_log * by_scale])
         return value + 0.5 * float(q @ q), gradient + q
@@ -214,7 +218,7 @@ def fit_scales(
         prior: Medians and spreads.
         max_iterations: Of L-BFGS.
     """
-    q = _minimise(scale_objective(kernels, fixed, y, prior), len(prior.log_median) + 1, max_iterations)
+    q = minimise_whitened(scale_objective(kernels, fixed, y, prior), len(prior.log_median) + 1, max_iterations)
     scales = np.exp(prior.amplitude + prior.amplitude_sd * q[0] + prior.log_median + prior.sd_log * q[1:])
     K = np.tensordot(scales[:-1], kernels, axes=1) + fixed
     K[np.diag_indices(len(y))] += scales[-1]
@@ -255,7 +259,7 @@ class ArdKernel:
     def similarity(self, A: FloatArray, B: FloatArray) -> FloatArray:
         """Return the squared-exponential part without its amplitude, shape (len(A), len(B))."""
         root = np.sqrt(self.weights)
-        return np.exp(-0.5 * _squared_distances(A * root, B * root))
+        return np.exp(-0.5 * squared_distances(A * root, B * root))
 
     def cross(self, A: FloatArray, B: FloatArray) -> FloatArray:
         """Return the kernel without noise, shape (len(A), len(B))."""
@@ -290,7 +294,7 @@ def ard_objective(X: FloatArray, y: FloatArray, prior: ArdPrior) -> Objective:
         if linear_gram is not None:
             K += kernel.linear * linear_gram
         K[diagonal, diagonal] += kernel.noise
-        value, G = _negative_log_likelihood(K, y)
+        value, G = negative_log_likelihood(K, y)
         W = G * similarity
         # sum_ij W_ij (x_i - x_j)^2 = 2 (W 1)' x^2 - 2 x' W x, for every column at once
         spread = 2.0 * (W.sum(axis=1) @ squares) - 2.0 * np.einsum("id,id->d", X, W @ X)
@@ -306,7 +310,7 @@ def ard_objective(X: FloatArray, y: FloatArray, prior: ArdPrior) -> Objective:
 def fit_ard(X: FloatArray, y: FloatArray, prior: ArdPrior, *, max_iterations: int = 40) -> ArdKernel:
     """Fit the ARD GP to centred y, shape (n,), at X, shape (n, d), by MAP; condition it with `condition`."""
     n_parameters = 2 + (prior.linear is not None) + X.shape[1]
-    return _ard_kernel(_minimise(ard_objective(X, y, prior), n_parameters, max_iterations), prior)
+    return _ard_kernel(minimise_whitened(ard_objective(X, y, prior), n_parameters, max_iterations), prior)
 
 
 def _ard_kernel(q: FloatArray, prior: ArdPrior) -> ArdKernel:
@@ -323,6 +327,7 @@ def _ard_kernel(q: FloatArray, prior: ArdPrior) -> ArdKernel:
     )
 
 
-def _squared_distances(A: FloatArray, B: FloatArray) -> FloatArray:
+def squared_distances(A: FloatArray, B: FloatArray) -> FloatArray:
+    """Return the squared distance of every row of A, shape (n, d), to every row of B, shape (m, d): (n, m)."""
     squares = np.einsum("ij,ij->i", A, A)[:, None] + np.einsum("ij,ij->i", B, B)[None, :]
     return np.asarray(np.maximum(squares - 2.0 * (A @ B.T), 0.0))

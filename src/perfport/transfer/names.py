@@ -24,6 +24,7 @@ BUILTIN = {
     "scaled": "perfport.transfer.baselines:Scaled",
     "residual": "perfport.transfer.baselines:Residual",
     "pooled": "perfport.transfer.baselines:Pooled",
+    "multitask": "perfport.transfer.multitask:MultiTask",
     "linear_shift": "perfport.transfer.shift:LinearShift",
     "log_linear_shift": "perfport.transfer.shift:LogLinearShift",
     "nonlinear_shift": "perfport.transfer.shift:NonlinearShift",
