@@ -21,10 +21,10 @@ class TransferStrategy(Protocol):
     - every dataset has `property`, and every response of it is positive and finite;
     - all responses are in the unit of the target's property;
     - the configurations of every source have the options of the target, in the same order and with
-      the same meaning (renamed and matched by `perfport.space.alignment`); cells a source cannot
-      tell are missing;
-    - rows, options and sources come in an order that depends on their content alone, so a strategy
-      need not care for permutations;
+      the same meaning (renamed and matched by `perfport.space.alignment`); an option the source
+      lacks is constant at the target's default, and the source's own levels are kept;
+    - rows and sources come in an order that depends on their content alone; columns of
+      `perfport.space.encoding.Encoder` come sorted by option, so permutations change nothing;
     - the target has at least one row. There may be no source.
 
     A strategy reads no target row but those given and draws randomness from `rng` alone.
