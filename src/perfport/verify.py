@@ -16,7 +16,7 @@ from perfport.data.store import Store
 from perfport.measure.campaign import ProgressCallback
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
-from perfport.measure.verify import measure_side_by_side
+from perfport.measure.side_by_side import measure_side_by_side
 from perfport.report.content import Choice, Estimate, Missing
 from perfport.transfer.transferred import TransferredModel
 

@@ -18,9 +18,9 @@ from perfport.measure.campaign import Campaign, Progress, measure_configurations
 from perfport.measure.lease import device_lease
 from perfport.measure.noise import replicate_error
 from perfport.measure.protocol import Protocol
+from perfport.measure.side_by_side import measure_side_by_side
 from perfport.measure.spec import EnvironmentSpec
 from perfport.measure.systems.synthetic import SyntheticSystem
-from perfport.measure.verify import measure_side_by_side
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measuring needs POSIX process groups")
 

@@ -45,6 +45,7 @@ class MeasuringProgress:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=console,
+            refresh_per_second=1,  # drawn in the process beside the one that is measured
             transient=True,
             disable=not console.is_terminal,
         )
