@@ -36,7 +36,8 @@ class Prepared:
     Attributes:
         dataset: Usable rows, in the target's options and unit, in content order.
         notes: What was dropped or could not be transferred.
-        digest: Of the content, whatever the order of rows and options.
+        digest: Of the content, whatever the order of rows and options. It begins with what does not depend on
+            the unit of the response, so that another unit does not put sources into another order.
     """
 
     dataset: Dataset
@@ -194,5 +195,11 @@ def _finished(dataset: Dataset, property: str, *, role: str) -> Prepared:
     kept = dataset.configurations if len(usable) == len(dataset) else dataset.configurations.iloc[usable]
     _, keys = in_content_order(dataset.space, kept)
     order = np.lexsort((values[usable], keys))
-    digest = hashlib.sha256(keys[order].tobytes() + values[usable][order].tobytes()).hexdigest()
+    y = values[usable][order]
+    _, ranks = np.unique(y, return_inverse=True)
+    digest = _digest(keys[order], ranks.astype(np.int64)) + _digest(y)
     return Prepared(dataset.take(usable[order]), tuple(notes), digest)
+
+
+def _digest(*arrays: NDArray[np.generic]) -> str:
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
