@@ -1,12 +1,16 @@
 """The example that redoes the OpML 2019 study, on a small part of the published data."""
 
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from perfport.data.tables import SystemTables, read_tables
 from perfport.study.run import run_study
@@ -70,3 +74,27 @@ def test_what_the_study_finds_on_one_pair(tables: SystemTables, tmp_path: Path) 
     assert 15 < errors.loc["linear_shift"].max() < 30
     assert errors.loc["auto"].min() < 3
     assert errors.loc["auto"].max() < errors.loc["linear_shift"].min()
+
+
+@pytest.mark.slow
+def test_the_answers_are_written_from_the_rows(published: Path, tmp_path: Path) -> None:
+    for name in ("answers.py", "published.py", "redo.py", "study.yaml", "sampling.yaml"):
+        shutil.copy(EXAMPLE / name, tmp_path)
+    fewer: dict[str, Any] = {"properties": ["inference_time_s"], "budgets": [5, 20], "seeds": 1}
+    _shrink(tmp_path / "study.yaml", environments=[SMALL, LARGE], learners=["forest"], **fewer)
+    one_pair = [{"sources": SMALL, "target": LARGE}]
+    _shrink(tmp_path / "sampling.yaml", pairs=one_pair, samplers=["random", "guided", "propose"], **fewer)
+    data = published / "data" / "opml19_xception_tx2"
+    command = [sys.executable, "redo.py", "--data", str(data), "--out", "out", "--workers", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    text = (tmp_path / "out" / "answers.md").read_text(encoding="utf-8")
+    assert text.count("## ") == 7
+    assert text.count("**agrees**") + text.count("**differs**") == 4
+    assert "the first 84 rows give 14.9 %" in text
+    assert (tmp_path / "out" / "study" / "study.html").stat().st_size > 1e6
+
+
+def _shrink(path: Path, **changes: Any) -> None:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump(document | changes), encoding="utf-8")

@@ -25,14 +25,14 @@ __all__ = ["draw_ranks", "draw_study_curves", "shown_methods"]
 
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 _SHAPES = (("solid", "circle"), ("dash", "square"), ("dot", "diamond"))
-_MOST_LINES = 8
+_MOST_LINES = 10
 
 
 def shown_methods(summary: StudySummary) -> list[str]:
-    """Return the methods a figure shows at once: the best ones, the baseline, and the best learner of each strategy.
+    """Return the methods a figure shows: the best learner of each strategy, best first, and the baseline.
 
     A study may have fifty methods; of those that differ in the learner only, the best says what the
-    strategy can do.
+    strategy can do, and the table has them all.
     """
     first: dict[str, str] = {}
     for name in map(str, summary.errors.index):
@@ -44,7 +44,7 @@ def shown_methods(summary: StudySummary) -> list[str]:
 
 
 def draw_study_curves(summary: StudySummary) -> go.Figure:
-    """Return error against budget with bootstrap limits, one line a method; the legend switches others on.
+    """Return error against budget with bootstrap limits, a line for each of `shown_methods`.
 
     Args:
         summary: Of a study in which something can be compared.
@@ -52,15 +52,14 @@ def draw_study_curves(summary: StudySummary) -> go.Figure:
     figure = empty_figure(height=520)
     chosen = shown_methods(summary)
     looks = cycle(product(_SHAPES, _COLOURS))
-    names = [*chosen, *(str(name) for name in summary.errors.index if name not in chosen)]
-    for name, ((dash, symbol), colour) in zip(names, looks, strict=False):
-        curve = summary.curves[summary.curves["method"] == name]
+    shown = summary.curves[summary.curves["method"].isin(chosen)]
+    for name, ((dash, symbol), colour) in zip(chosen, looks, strict=False):
+        curve = shown[shown["method"] == name]
         estimate, lower, upper = (curve[column].to_numpy(dtype=float) for column in ("estimate", "lower", "upper"))
         budgets = curve["budget"].tolist()
         figure.add_trace(
             go.Scatter(
                 x=budgets, y=estimate.tolist(), mode="lines+markers", name=html.escape(name),
-                visible=True if name in chosen else "legendonly",
                 line={"color": colour, "dash": dash, "width": 2.2}, marker={"symbol": symbol, "size": 8},
                 error_y={
                     "type": "data", "symmetric": False, "array": (upper - estimate).clip(0).tolist(),
@@ -73,13 +72,13 @@ def draw_study_curves(summary: StudySummary) -> go.Figure:
                 hoverinfo="text",
             )
         )  # fmt: skip
-    limits = (float(summary.curves["lower"].min()) / 1.2, float(summary.curves["upper"].max()) * 1.2)
+    limits = (float(shown["lower"].min()) / 1.2, float(shown["upper"].max()) * 1.2)
     figure.update_layout(
         xaxis={"type": "log", "title_text": "measured target rows (log scale)", "tickvals": list(summary.budgets),
                "ticktext": [str(budget) for budget in summary.budgets]},
         yaxis=log_axis(limits, "%") | {"title_text": "mean absolute percentage error (log scale)"},
-        # Below the axis: a dozen names above the figure would push it off the screen.
-        legend={"orientation": "h", "x": 0, "y": -0.2, "xanchor": "left", "yanchor": "top"},
+        # Below the axis: ten names above the figure would push it off the screen.
+        legend={"orientation": "h", "x": 0, "y": -0.16, "xanchor": "left", "yanchor": "top"},
     )  # fmt: skip
     return figure
 

@@ -24,7 +24,7 @@ class MethodRow:
         ratio: Its error over the baseline's.
         record: Wins, ties and losses against the baseline.
         p_holm: Of the signed-rank test against the baseline, with Holm's correction.
-        effect: Cliff's delta against the baseline, in words.
+        effect: Cliff's delta against the baseline.
         is_best: Whether it has the least error.
         is_baseline: Whether it is the baseline.
     """
@@ -54,7 +54,7 @@ def method_rows(summary: StudySummary) -> list[MethodRow]:
             ratio = f"{beside['ratio']:.2f}×"
             record = f"{beside['wins']}/{beside['ties']}/{beside['losses']}"
             p_holm = "< .001" if beside["p_holm"] < 0.001 else f"{beside['p_holm']:.3f}"
-            effect = f"{beside['cliffs_delta']:+.2f} {beside['magnitude']}"
+            effect = f"{beside['cliffs_delta']:+.2f}"
         rows.append(
             MethodRow(
                 method=name,
