@@ -118,9 +118,9 @@ def _guided(sampling: pd.DataFrame) -> Iterator[str]:
     yield _prose(f"""
         With {", ".join(sorted(set(alone["learner"])))} trained on the target rows alone, over {len(scores)}
         combinations of target, property, budget and learner, guided rows are {found} random ones: {ratio:.2f}
-        times the error. (Combinations that share a target are not independent: read small p as a hint.) The paper's strategy is guided
-        sampling: **{_agrees(is_different and ratio < 1)}** (rule: less error, p below .05). Our guided sampler
-        varies every influential option; the published one does not, see below.""")
+        times the error. (Combinations that share a target are not independent: read small p as a hint.) The
+        paper's strategy is guided sampling: **{_agrees(is_different and ratio < 1)}** (rule: less error, p below
+        .05). Our guided sampler varies every influential option; the published one does not, see below.""")
 
 
 def _learners(study: StudySummary) -> Iterator[str]:
@@ -151,8 +151,8 @@ def _persist(related: pd.DataFrame) -> Iterator[str]:
     yield _prose(f"""
         Of the options that are influential at 200 pixels (1 % of the variance or more) {kept:.0f} % are so at the
         larger sizes, of the interactions {crossed:.0f} %. Rank correlations of {ranks.min():.2f} to {ranks.max():.2f}
-        go with errors of {errors.min():.0f} to {errors.max():.0f} % after the best scaling: the order carries over better than
-        the sizes of effects.""")
+        go with errors of {errors.min():.0f} to {errors.max():.0f} % after the best scaling: the order carries over
+        better than the sizes of effects.""")
 
 
 def _faults(evaluations: pd.DataFrame) -> Iterator[str]:
