@@ -29,7 +29,6 @@ Source:
     alternative, can be negative.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -50,6 +49,7 @@ _MAX_STEPS = 500
 _RANK_TOLERANCE = 1e-9
 # A sampled table can only tell as many interactions as a quarter of its rows has degrees of freedom.
 _ROWS_PER_FREEDOM = 4
+_FEW_LEVELS = 40  # so many describe a row however few rows there are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +58,7 @@ class Decomposition:
 
     Attributes:
         variance: Of each response, shape (k,).
+        factors: The factors that were decomposed: those that vary, and do not just number the rows.
         main: Share of each factor's main effect, shape (d, k), each in 0 .. 1.
         pairs: The pairs of factors that were fitted.
         interactions: Share of each such pair, shape (number of pairs, k).
@@ -66,6 +67,7 @@ class Decomposition:
     """
 
     variance: FloatArray
+    factors: tuple[int, ...]
     main: FloatArray
     pairs: tuple[Pair, ...]
     interactions: FloatArray
@@ -80,23 +82,30 @@ class Anova:
         codes: Level number of each factor in each row, shape (n, d), -1 where it is inactive; the numbers
             of a factor are 0 .. its levels - 1, all of which occur.
         is_sample: Whether the rows are a random sample of the configurations that matter. Chance then
-            explains some variance; its expectation is subtracted, and pairs are left out where the rows
-            are too few to tell all of them.
-        pairs: Which pairs to fit; all if not given.
+            explains some variance; its expectation is subtracted. Pairs are left out where the rows are too
+            few to tell all of them, and so are factors with so many levels that they number the rows.
     """
 
-    def __init__(self, codes: IntArray, *, is_sample: bool = False, pairs: Sequence[Pair] | None = None) -> None:
+    def __init__(self, codes: IntArray, *, is_sample: bool = False) -> None:
         self._codes = codes
         self._is_sample = is_sample
+        self._limit = len(codes) // _ROWS_PER_FREEDOM
         n_levels = codes.max(axis=0, initial=-1) + 1
         self._n_levels = [int(count) for count in n_levels]
-        self._factors = [i for i, count in enumerate(n_levels) if count > 1]
-        self._pairs = list(combinations(self._factors, 2)) if pairs is None else list(pairs)
+        most = max(_FEW_LEVELS, self._limit) if is_sample else len(codes)
+        self._factors = tuple(i for i, count in enumerate(self._n_levels) if 1 < count <= most)
         self._main = _Operator.of([_main_block(codes[:, i]) for i in self._factors], len(codes))
 
     @cached_property
-    def _pair_blocks(self) -> list["_Block"]:
-        return [_pair_block(self._codes[:, i], self._codes[:, j]) for i, j in self._pairs]
+    def _pair_blocks(self) -> dict[Pair, "_Block"]:
+        """The pairs that have anything of their own, and of a sample those the rows can tell."""
+        most = self._limit if self._is_sample else len(self._codes)
+        built = {}
+        for i, j in combinations(self._factors, 2):
+            block = _pair_block(self._codes[:, i], self._codes[:, j], most)
+            if block is not None and block.freedom > 0:
+                built[i, j] = block
+        return built
 
     def decompose(self, responses: FloatArray) -> Decomposition:
         """Return the decomposition of responses of shape (n, k)."""
@@ -108,12 +117,12 @@ class Anova:
         additive, rest = self._main.fit(centred)
         main = self._shares(self._main, additive, total, centred, rest)
         chosen = self._told_apart(rest)
-        pairs = _Operator.of([self._pair_blocks[position] for position in chosen], n)
+        pairs = _Operator.of([self._pair_blocks[pair] for pair in chosen], n)
         both = self._main.beside(pairs)
         joint, left = both.fit(rest)
         interactions = self._shares(pairs, joint[self._main.size :], total, rest, left, beside=self._main.freedom)
         every = np.zeros((len(self._n_levels), k))
-        every[self._factors] = main
+        every[list(self._factors)] = main
         components = self._main.components(additive)
         levels = [np.zeros((count, k)) for count in self._n_levels]
         for factor, component in zip(self._factors, components, strict=True):
@@ -121,8 +130,9 @@ class Anova:
         explained = every.sum(axis=0) + interactions.sum(axis=0)
         return Decomposition(
             variance=total / n,
+            factors=self._factors,
             main=every,
-            pairs=tuple(self._pairs[position] for position in chosen),
+            pairs=tuple(chosen),
             interactions=interactions,
             levels=tuple(levels),
             remainder=np.where(total > 0, np.maximum(1.0 - explained, 0.0), 0.0),
@@ -152,17 +162,17 @@ class Anova:
         share = np.divide(explained, total, out=np.zeros_like(explained), where=total > 0)
         return np.asarray(parts * np.minimum(share, 1.0))
 
-    def _told_apart(self, rest: FloatArray) -> list[int]:
+    def _told_apart(self, rest: FloatArray) -> list[Pair]:
         """Return the pairs to fit: all, or of a sample those that by themselves explain most per degree of freedom."""
-        freedom = np.asarray([block.freedom for block in self._pair_blocks])
-        limit = len(self._codes) // _ROWS_PER_FREEDOM
-        if not self._is_sample or freedom.sum() <= limit:
-            return [position for position, count in enumerate(freedom) if count > 0]
-        alone = _Operator.of(self._pair_blocks, len(self._codes))
+        every = list(self._pair_blocks)
+        freedom = np.asarray([self._pair_blocks[pair].freedom for pair in every])
+        if not self._is_sample or freedom.sum() <= self._limit:
+            return every
+        alone = _Operator.of(list(self._pair_blocks.values()), len(self._codes))
         squares = alone.squares(alone.adjoint(rest)).sum(axis=1)
-        ranking = np.argsort(-squares / np.maximum(freedom, 1), kind="stable")
-        fits = np.cumsum(freedom[ranking]) <= limit
-        return sorted(int(position) for position in ranking[fits] if freedom[position] > 0)
+        ranking = np.argsort(-squares / freedom, kind="stable")
+        fits = np.cumsum(freedom[ranking]) <= self._limit
+        return [every[position] for position in np.sort(ranking[fits]).tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,12 +203,16 @@ def _main_block(codes: IntArray) -> _Block:
     return _Block(codes, counts, constant, np.ones((1, 1)), len(counts) - 1)
 
 
-def _pair_block(first: IntArray, second: IntArray) -> _Block:
+def _pair_block(first: IntArray, second: IntArray, most: int) -> _Block | None:
+    """Return the functions of a pair; None if they have more than `most` degrees of freedom."""
     is_active = (first >= 0) & (second >= 0)
     combined = np.where(is_active, first * (second.max(initial=0) + 1) + second, -1)
     found, cells = np.unique(combined, return_inverse=True)
     if len(found) and found[0] == -1:
         found, cells = found[1:], cells - 1
+    # Below the exact number, and known before the costly part.
+    if len(found) - (int(first.max()) + 1) - (int(second.max()) + 1) > most:
+        return None
     counts = np.bincount(cells[cells >= 0], minlength=len(found)).astype(np.float64)
     columns = []
     for level in np.divmod(found, second.max(initial=0) + 1):

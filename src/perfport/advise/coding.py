@@ -1,5 +1,6 @@
 """Configurations as level numbers: which rows to look at, and what number stands for which level."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,11 +83,11 @@ class CodedRows:
         """Of each option whether more than one level occurs."""
         return tuple(len(levels) > 1 for levels in self.levels)
 
-    def some(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return about `n` random rows in which every level occurs; all rows if there are no more than that."""
+    def some(self, n: int, factors: Sequence[int], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return about `n` random rows in which every level of the given options occurs, or all rows if few."""
         if len(self.codes) <= n:
             return np.arange(len(self.codes))
-        firsts = [np.unique(column, return_index=True)[1] for column in self.codes.T]
+        firsts = [np.unique(self.codes[:, factor], return_index=True)[1] for factor in factors]
         return np.unique(np.concatenate([rng.choice(len(self.codes), n, replace=False), *firsts]))
 
     def part(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:

@@ -29,6 +29,7 @@ from perfport.data.measurement import FloatArray
 from perfport.errors import UsageError
 from perfport.model.base import PerformanceModel
 from perfport.model.rows import usable_rows
+from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.space import Space
 from perfport.transfer.api import transfer
@@ -40,6 +41,7 @@ _MAX_TARGET_ROWS = 150  # more rows say nothing new here, and the cost is cubic
 _N_DRAWS = 200
 
 
+@one_thread()
 def compare(
     source: Dataset | PerformanceModel,
     target: Dataset | PerformanceModel,

@@ -21,6 +21,7 @@ from perfport.advise.shapley import Split, split
 from perfport.advise.uncertainty import central_response
 from perfport.data.measurement import FloatArray, Property
 from perfport.model.base import PerformanceModel
+from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.constraints import Expression
 from perfport.space.options import Level
@@ -116,6 +117,7 @@ class Difference:
         return html_block(str(self), self.table())
 
 
+@one_thread()
 def explain_difference(
     model: PerformanceModel, configuration: Configuration, baseline: Configuration, *, space: Space, seed: int = 0
 ) -> Difference:

@@ -19,7 +19,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from perfport.advise.anova import Anova, Decomposition
 from perfport.advise.coding import MANY_LEVELS, CodedRows, sample_configurations
@@ -31,6 +31,7 @@ from perfport.data.measurement import FloatArray, Property
 from perfport.errors import UsageError
 from perfport.model.base import PerformanceModel
 from perfport.model.influence import ResponseScale, fit_influence_model
+from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.options import Option
 from perfport.space.space import Space
@@ -46,6 +47,7 @@ _FORMULA_SHARE = 0.95  # of the variance: enough to stop adding terms
 _SCALES_TRIED: Mapping[ResponseScale, tuple[ResponseScale, ...]] = {"linear": ("linear",), "log": ("linear", "log")}
 
 
+@one_thread()
 def explain(
     model: PerformanceModel,
     space: Space,
@@ -81,14 +83,18 @@ def explain(
     rows, is_exact = sample_configurations(space, configurations, max_rows=max_rows, seed=seed)
     coded = CodedRows.of(space, rows, keep_levels=is_exact)
     response = _on_scale(central_response(model, rows), scale, model.property)
-    draws = _Draws.of(model, rows, coded, scale, refit=refit, n=n_draws, seed=seed)
+    found = Anova(coded.codes, is_sample=not is_exact).decompose(response[:, None])
+    rng = rng_for(seed, "advise", "draws")
+    some = coded.some(_DRAW_ROWS, found.factors, rng)
+    draws = draw_responses(model, rows.iloc[some].reset_index(drop=True), n=n_draws, rng=rng, refit=refit)
+    drawn = _on_scale(draws.responses, scale, model.property)
     whole = _Whole(
         scale=scale,
         tail=(1.0 - coverage) / 2.0,
         coded=coded,
-        found=Anova(coded.codes, is_sample=not is_exact).decompose(response[:, None]),
+        found=found,
         mean=float(response.mean()),
-        draws=draws,
+        draws=_Draws.of(drawn, coded, some, is_sample=not is_exact or len(some) < len(rows)),
     )
     formula, formula_share = _formula(model.property, space, rows, response, scale=scale, seed=seed)
     return Explanation(
@@ -96,63 +102,46 @@ def explain(
         scale=scale,
         influences=whole.influences(),
         remainder=float(whole.found.remainder[0]),
-        curves=tuple(
-            whole.curve(option, factor) for factor, option in enumerate(space.options) if coded.varies[factor]
-        ),
+        curves=tuple(whole.curve(space.options[factor], factor) for factor in found.factors),
         formula=formula,
         formula_share=formula_share,
         n_configurations=len(rows),
         is_exact=is_exact,
         coverage=coverage,
         interval_origin=draws.origin,
-        notes=_notes(whole.found, coded),
+        notes=_notes(found, coded),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Draws:
-    """The decomposition of every draw, on a part of the rows.
+    """The decomposition of every draw, on a part of the rows; all empty without draws.
 
     Attributes:
-        origin: Where the draws come from, or why there are none.
         means: Of each draw, on the scale of the explanation, shape (k,).
         shares: Factor, or pair of factors -> its share in each draw, shape (k,).
         levels: Factor and level -> its main effect in each draw, shape (k,).
     """
 
-    origin: str
     means: FloatArray
     shares: Mapping[tuple[int, ...], FloatArray]
     levels: Mapping[tuple[int, int], FloatArray]
 
     @classmethod
-    def of(
-        cls,
-        model: PerformanceModel,
-        rows: pd.DataFrame,
-        coded: CodedRows,
-        scale: ResponseScale,
-        *,
-        refit: Refit | None,
-        n: int,
-        seed: int,
-    ) -> "_Draws":
-        rng = rng_for(seed, "advise", "draws")
-        some = coded.some(_DRAW_ROWS, rng)
-        draws = draw_responses(model, rows.iloc[some].reset_index(drop=True), n=n, rng=rng, refit=refit)
-        if not len(draws):
-            return cls(draws.origin, np.empty(0), {}, {})
-        responses = _on_scale(draws.responses, scale, model.property).T
+    def of(cls, drawn: FloatArray, coded: CodedRows, some: NDArray[np.int64], *, is_sample: bool) -> "_Draws":
+        """Decompose draws, shape (k, m), of the m rows `some`."""
+        if not len(drawn):
+            return cls(np.empty(0), {}, {})
         codes, level_of = coded.part(some)
-        found = Anova(codes, is_sample=len(some) < len(rows)).decompose(responses)
-        shares: dict[tuple[int, ...], FloatArray] = {(i,): share for i, share in enumerate(found.main)}
+        found = Anova(codes, is_sample=is_sample).decompose(drawn.T)
+        shares: dict[tuple[int, ...], FloatArray] = {(i,): found.main[i] for i in found.factors}
         shares |= dict(zip(found.pairs, found.interactions, strict=True))
         levels = {
             (factor, int(level)): found.levels[factor][row]
-            for factor, present in enumerate(level_of)
-            for row, level in enumerate(present)
+            for factor in found.factors
+            for row, level in enumerate(level_of[factor])
         }
-        return cls(draws.origin, responses.mean(axis=0), shares, levels)
+        return cls(drawn.mean(axis=1), shares, levels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +157,7 @@ class _Whole:
 
     def influences(self) -> tuple[Influence, ...]:
         shares: dict[tuple[int, ...], float] = {
-            (factor,): float(self.found.main[factor, 0]) for factor, varies in enumerate(self.coded.varies) if varies
+            (factor,): float(self.found.main[factor, 0]) for factor in self.found.factors
         }
         shares |= {pair: float(row[0]) for pair, row in zip(self.found.pairs, self.found.interactions, strict=True)}
         influences = [self._influence(factors, share) for factors, share in shares.items()]
@@ -185,7 +174,7 @@ class _Whole:
     def curve(self, option: Option, factor: int) -> EffectCurve:
         estimates = self.mean + self.found.levels[factor][:, 0]
         lower, upper = None, None
-        if len(self.draws.means):
+        if (factor, 0) in self.draws.levels:
             drawn = [self.draws.means + self.draws.levels[factor, level] for level in range(len(estimates))]
             ends = [self._interval(*pair) for pair in zip(drawn, map(float, estimates), strict=True)]
             lower, upper = self._in_unit([low for low, _ in ends]), self._in_unit([high for _, high in ends])
@@ -235,13 +224,16 @@ def _formula(
 
 def _notes(found: Decomposition, coded: CodedRows) -> tuple[str, ...]:
     notes = []
-    n_varying = sum(coded.varies)
-    possible = n_varying * (n_varying - 1) // 2
+    n_factors = len(found.factors)
+    possible = n_factors * (n_factors - 1) // 2
     if len(found.pairs) < possible:
         notes.append(
-            f"interactions: the {len(found.pairs)} strongest of {possible} pairs were told apart, "
+            f"interactions: {len(found.pairs)} of {possible} pairs could be told apart, "
             "for the others there are too few configurations"
         )
+    left_out = [name for i, name in enumerate(coded.names) if coded.varies[i] and i not in found.factors]
+    if left_out:
+        notes.append(f"left out, for their levels just number the configurations: {', '.join(left_out)}")
     binned = [name for name, is_binned in zip(coded.names, coded.is_binned, strict=True) if is_binned]
     if binned:
         notes.append(f"cut into {MANY_LEVELS} parts of equal size: {', '.join(binned)}")

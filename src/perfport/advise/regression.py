@@ -34,6 +34,7 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Property
 from perfport.errors import UsageError
 from perfport.model.base import PerformanceModel
+from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.space import Space
 
@@ -144,6 +145,7 @@ class RegressionCheck:
         return html_block(str(self).splitlines()[0], self.table())
 
 
+@one_thread()
 def check_regression(
     baseline: Dataset | PerformanceModel,
     candidate: Dataset,

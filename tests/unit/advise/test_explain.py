@@ -268,3 +268,24 @@ def test_all_pairs_of_a_space_are_reported() -> None:
     found = {frozenset(influence.options) for influence in explanation.influences}
     wanted = {frozenset(pair) for pair in product(SPACE.names, SPACE.names)}
     assert found == wanted
+
+
+def test_an_option_that_numbers_the_configurations_is_left_out() -> None:
+    names = tuple(f"network_{i}" for i in range(200))
+    space = Space([Option(name="network", type="categorical", values=names), *booleans("a", "b").options])
+    rows = space.sample(250, np.random.default_rng(0))
+    law = Written(lambda frame: np.exp(numbers(frame, "a")))
+    explanation = explain(law, space, configurations=rows)
+    assert explanation.share("a") > 0.99
+    assert any("network" in note and "left out" in note for note in explanation.notes)
+    with pytest.raises(UsageError, match="options that vary are a, b"):
+        explanation.share("network")
+
+
+def test_levels_keep_their_type_beside_inactive_cells() -> None:
+    space = Space(
+        [Option(name="parallel", type="boolean"), Option(name="inter", type="ordinal", values=(1, 2, 4))],
+        conditions=[{"option": "inter", "when": "parallel == True"}],
+    )
+    explanation = explain(Written(lambda frame: 1.0 + numbers(frame, "inter")), space)
+    assert [type(level) for level in explanation.curve("inter").levels] == [int, int, int]
