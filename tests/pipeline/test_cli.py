@@ -77,6 +77,23 @@ def test_rows_are_measured_when_told_how(perfport: Command) -> None:
     assert made["errors_on_unseen_rows"] is None
 
 
+def test_why_what_changed_and_what_to_deploy(perfport: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    perfport("measure", "campaign.yaml")
+    perfport("transfer", "-s", "before", "-t", "after", "-n", "8")
+    shares = [influence["share"] for influence in perfport("explain", "model.perfport")["influences"]]
+    assert shares == sorted(shares, reverse=True)
+    difference = perfport("explain", "model.perfport", "--set", "option_1=true", "--set", "option_3=b")
+    total = difference["response"] - difference["baseline_response"]
+    assert sum(part["change"] for part in difference["contributions"]) == pytest.approx(total)
+    assert perfport("compare", "before", "after")["changes"]
+    assert run(["compare", "before", "before", "--fail-if", "p90 slowdown > 10%"]) == 0
+    assert run(["compare", "before", "after", "--fail-if", "p10 slowdown > 0.1%", "--junit", "gate.xml"]) in (0, 1)
+    assert "<testsuite" in Path("gate.xml").read_text()
+    capsys.readouterr()
+    written = perfport("apply", "model.perfport", "--as", "environment", "--output", "settings")
+    assert set(written["not_expressed"]) | set(written["expressed"]) == set(written["configuration"])
+
+
 def test_a_file_of_configurations_is_predicted(perfport: Command) -> None:
     perfport("measure", "campaign.yaml")
     perfport("transfer", "-s", "before", "-t", "after", "-n", "6")
@@ -99,7 +116,10 @@ def test_doctor_says_why_energy_is_absent(perfport: Command) -> None:
         assert checks["energy"]["detail"]
 
 
-COMMANDS = ["quickstart", "doctor", "plan", "measure", "import", "export", "transfer", "predict", "recommend", "report"]
+COMMANDS = [
+    *("quickstart", "doctor", "plan", "measure", "import", "export", "transfer", "predict"),
+    *("recommend", "explain", "compare", "apply", "report", "study"),
+]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

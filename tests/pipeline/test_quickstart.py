@@ -19,7 +19,7 @@ from perfport.errors import StoreError
 from perfport.measure.networks import network
 from perfport.measure.protocol import Protocol
 from perfport.quickstart import Move, Quickstart
-from perfport.report.content import Comparison, Missing, ReportData
+from perfport.report.content import Comparison, Missing, ReportData, ReportedEnvironment
 
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
 
@@ -54,6 +54,11 @@ def told(story: Quickstart) -> tuple[str, ReportData]:
     data = story.run(console).data
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue(), data
+
+
+def environments_of(data: ReportData) -> tuple[ReportedEnvironment, ...]:
+    assert not isinstance(data.environments, Missing)
+    return data.environments
 
 
 def stored(path: str) -> list[Measurement]:
@@ -98,6 +103,10 @@ def test_the_story_is_told_and_its_second_telling_measures_nothing(tmp_path: Pat
     assert 4 <= data.comparison.n_target <= 5
     assert not isinstance(data.comparison.replicate, Missing)
     assert data.comparison.replicate.n_rows == 3
+
+    with Store.open(story.store, read_only=True) as store:
+        rows = [store.dataset(given.environment) for given in environments_of(data)]
+    assert [len(dataset) >= n for dataset, n in zip(rows, (16, 11), strict=True)] == [True, True]
 
     measured = stored(story.store)
     told(story)

@@ -1,4 +1,4 @@
-"""The example that redoes the OpML 2019 study, on a small part of the published data."""
+"""The example studies, on small parts of the published data."""
 
 import runpy
 import shutil
@@ -98,3 +98,12 @@ def test_the_answers_are_written_from_the_rows(published: Path, tmp_path: Path) 
 def _shrink(path: Path, **changes: Any) -> None:
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump(document | changes), encoding="utf-8")
+
+
+def test_the_twenty_systems_are_there(published: Path) -> None:
+    spec = StudySpec.read(EXAMPLE.parent / "twenty_systems" / "study.yaml")
+    tables = {pair.system: read_tables(published / "data" / pair.system) for pair in spec.pairs}
+    assert (len(spec.pairs), len(tables)) == (72, 20)
+    for pair in spec.pairs:
+        assert {*pair.sources, pair.target} <= set(tables[pair.system].environments)
+        assert set(pair.properties) <= set(tables[pair.system].properties)
