@@ -62,7 +62,6 @@ __all__ = ["Move", "Quickstart", "QuickstartResult"]
 Move = Literal["size", "network", "openvino"]
 RowNumbers = NDArray[np.int64]
 
-CAMPAIGN = "quickstart"
 PROPERTY = Property("inference_time_s", "s", "minimise", "wall time of one inference, a batch divided by its inputs")
 STRATEGIES = ("auto", "target_only", "direct", "linear_shift")
 ENOUGH_CANDIDATES = 5000
@@ -156,7 +155,13 @@ class _Teller:
             rig.environment.name: {} for rig in (self.source, self.target)
         }
 
+    @property
+    def campaign(self) -> str:
+        return f"quickstart-{self.story.move}"
+
     def tell(self) -> QuickstartResult:
+        spaces = {rig.environment.name: rig.space.to_yaml() for rig in (self.source, self.target)}
+        self.store.begin_campaign(self.campaign, {"spaces": spaces, "protocol": self.story.protocol.key})
         self.look_around()
         source = self.measure_source()
         rows = self.measure_target(source)
@@ -270,7 +275,7 @@ class _Teller:
                 self.candidates[allowed].reset_index(drop=True),
                 self.store,
                 protocol=self.story.protocol,
-                campaign=CAMPAIGN,
+                campaign=self.campaign,
                 coverage=COVERAGE,
                 seed=self.story.seed,
                 progress=shown,
@@ -322,7 +327,7 @@ class _Teller:
                 self.store,
                 protocol=self.story.protocol,
                 block=block,
-                campaign=CAMPAIGN,
+                campaign=self.campaign,
                 seed=self.story.seed,
                 progress=shown,
             )

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from perfport.transfer.recipe import Recipe
     from perfport.transfer.transferred import TransferredModel
 
-__all__ = ["predict", "recommend", "report", "transfer"]
+__all__ = [
+    "CoverageOption",
+    "DataOption",
+    "ModelArgument",
+    "loaded_model",
+    "predict",
+    "recommend",
+    "report",
+    "transfer",
+]
 
 DataOption = Annotated[str, typer.Option("--data", help="A folder of tables, or a store (file or URL).")]
 ModelArgument = Annotated[Path, typer.Argument(help="A model that perfport transfer wrote.", show_default=False)]
@@ -129,7 +138,7 @@ def predict(
     """Predict configurations, with intervals."""
     if configurations is not None and setting:
         raise UsageError("--set and --configurations were both given; use one of them")
-    loaded, recipe = _loaded(model)
+    loaded, recipe = loaded_model(model)
     space = recipe.target.space
     if configurations is not None:
         frame = _read_configurations(configurations, space)
@@ -169,7 +178,7 @@ def recommend(
     """Name the best configurations, and verify the first one if told how to measure."""
     from perfport.advise.recommend import recommend as rank
 
-    loaded, recipe = _loaded(model)
+    loaded, recipe = loaded_model(model)
     space = recipe.target.space
     best = rank(loaded, candidates=space, n=n)
     choice = _verified(loaded, recipe, measure, store, seed) if measure is not None else None
@@ -201,7 +210,7 @@ def report(
     from perfport.report.assembly import report_of
     from perfport.report.page import write_report
 
-    loaded, recipe = _loaded(model)
+    loaded, recipe = loaded_model(model)
     test = None
     if data is not None:
         with measured_environments(data) as measured:
@@ -214,7 +223,8 @@ def report(
         out.print(f"report: {path.resolve()}", markup=False, soft_wrap=True)
 
 
-def _loaded(path: Path) -> "tuple[TransferredModel, Recipe]":
+def loaded_model(path: Path) -> "tuple[TransferredModel, Recipe]":
+    """Return a saved model and what it was made from."""
     from perfport.transfer.files import load_model
 
     with err.status("loading the model"):

@@ -1,0 +1,130 @@
+"""`explain`, `compare` and `apply`: why, what changed, what to deploy."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
+from perfport.cli.modelling import CoverageOption, DataOption, ModelArgument, loaded_model
+from perfport.errors import UsageError
+
+if TYPE_CHECKING:
+    from perfport.space.options import Level
+    from perfport.space.space import Space
+
+__all__ = ["apply", "compare", "explain"]
+
+SettingOption = Annotated[
+    list[str] | None, typer.Option("--set", help="OPTION=LEVEL; options not given are at their default.")
+]
+
+
+def explain(
+    model: ModelArgument,
+    *,
+    setting: SettingOption = None,
+    coverage: CoverageOption = 0.9,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say which options and interactions matter; with --set, why that configuration is faster or slower.
+
+    Shares are of the variance of the logarithm of the property over all valid configurations. With --set, the
+    predicted difference to the default configuration is split over the options, exactly.
+    """
+    from perfport.advise.difference import explain_difference
+    from perfport.advise.explain import explain as explain_model
+
+    built, recipe = loaded_model(model)
+    space = recipe.target.space
+    with err.status("explaining"):
+        if setting:
+            default = space.default_configuration()
+            found = explain_difference(built, default | parse_settings(setting, space), default, space=space)
+            text, data = str(found), found.to_dict()
+        else:
+            explanation = explain_model(built, space, coverage=coverage)
+            text, data = str(explanation), explanation.to_dict()
+    if as_json:
+        print_json(data)
+    else:
+        out.print(text, markup=False)
+
+
+def compare(
+    baseline: Annotated[str, typer.Argument(help="Environment, or version, to compare with.", show_default=False)],
+    candidate: Annotated[str, typer.Argument(help="The other one; a few measured rows do.", show_default=False)],
+    *,
+    data: DataOption = "perfport.db",
+    property: Annotated[str, typer.Option("--property", "-p", help="What to compare.")] = "inference_time_s",
+    fail_if: Annotated[
+        str | None, typer.Option(help="Exit with 1 if this holds, such as 'p90 slowdown > 10%'.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the outcome of --fail-if as JUnit XML.")] = None,
+    as_json: JsonFlag = False,
+) -> int:
+    """Say which influences stay, scale, flip or vanish between two environments; with --fail-if, gate a release."""
+    from perfport.advise.compare import compare as compare_environments
+    from perfport.advise.junit import junit_xml
+    from perfport.advise.regression import check_regression
+
+    if junit is not None and fail_if is None:
+        raise UsageError("--junit was given without --fail-if: there is no outcome to write")
+    with measured_environments(data) as measured:
+        before, after = measured.dataset(baseline), measured.dataset(candidate)
+    with err.status("comparing"):
+        if fail_if is None:
+            comparison = compare_environments(before, after, property=property)
+            text, content, failed = str(comparison), comparison.to_dict(), False
+        else:
+            check = check_regression(before, after, rule=fail_if, property=property)
+            text, content, failed = str(check), check.to_dict(), not check.passed
+            if junit is not None:
+                junit.write_text(junit_xml([check]), encoding="utf-8")
+    if as_json:
+        print_json(content)
+    else:
+        out.print(text, markup=False)
+    return 1 if failed else 0
+
+
+def apply(
+    model: ModelArgument,
+    *,
+    form: Annotated[str, typer.Option("--as", help="onnxruntime, openvino, torch, triton, vllm, environment, ...")],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="OPTION=LEVEL of the configuration; the predicted best if not given."),
+    ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(help="OPTION=NAME: what an option of yours is called elsewhere; may be repeated."),
+    ] = None,
+    network: Annotated[str, typer.Option(help="Path or name of the network, for files that name it.")] = "model.onnx",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the files.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a configuration as settings that can be deployed, and say what they cannot express."""
+    from perfport.advise.export import export
+    from perfport.advise.recommend import recommend
+
+    built, recipe = loaded_model(model)
+    space = recipe.target.space
+    configuration = _chosen(space, setting) or dict(recommend(built, candidates=space)[0].configuration)
+    written = export(configuration, form, network=network, rename=parse_pairs(rename or [], "--rename") or None)
+    paths = written.write(output) if output is not None else ()
+    if as_json:
+        print_json(written.to_dict() | {"configuration": configuration, "paths": paths})
+        return
+    out.print(str(written), markup=False, soft_wrap=True)
+    for path in paths:
+        err.print(f"written: {path}", markup=False)
+
+
+def _chosen(space: "Space", setting: list[str] | None) -> "dict[str, Level | None] | None":
+    if not setting:
+        return None
+    configuration = space.default_configuration() | parse_settings(setting, space)
+    space.validate(configuration)
+    return configuration
