@@ -14,18 +14,20 @@ Example:
       spinning flips: ×-0.80 (-0.95 to -0.66), 100% sure
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
 from perfport.advise.changes import infer_changes
 from perfport.advise.coding import CodedRows, sample_configurations
-from perfport.advise.comparison import Comparison, RankChange
+from perfport.advise.comparison import Comparison, InfluenceChange, RankChange
 from perfport.advise.components import Judge, components, strongest_pairs
 from perfport.advise.contrasts import ContrastBasis
 from perfport.advise.uncertainty import Refit, central_response, draw_responses
 from perfport.data.dataset import Dataset
-from perfport.data.measurement import FloatArray
+from perfport.data.measurement import FloatArray, Property
 from perfport.errors import UsageError
 from perfport.model.base import PerformanceModel
 from perfport.model.rows import usable_rows
@@ -33,6 +35,7 @@ from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.space import Space
 from perfport.transfer.api import transfer
+from perfport.units import conversion_factor
 
 __all__ = ["compare"]
 
@@ -83,58 +86,136 @@ def compare(
     name = _property_name(source, target, property)
     notes: list[str] = []
     model = _as_model(source, name, notes, seed)
-    rows, _ = sample_configurations(options, configurations, max_rows=MAX_ROWS, seed=seed)
-    basis = ContrastBasis.of(options, rows)
-    coded = CodedRows.of(options, rows, keep_levels=False)
+    prop = target.properties[name] if isinstance(target, Dataset) else target.property
+    ground = _Ground.of(options, configurations, model, prop, seed)
     judge = Judge(float(np.log1p(smallest_effect_pct / 100.0)), tolerance, (1.0 - coverage) / 2.0)
-    log_source = np.log(central_response(model, rows))
-    n_rows, noise_pct = None, None
     if isinstance(target, Dataset):
-        told = _told(target, name, notes, seed)
-        own = components(basis, rows, log_source[:, None], strongest_pairs(basis, coded, log_source[:, None]))
-        found = infer_changes(
-            basis,
-            {term: b[:, 0] for term, b in own.items()},
-            told.configurations,
-            np.log(told.response(name)) - np.log(central_response(model, told.configurations)),
-            smallest=judge.smallest,
-            rng=rng_for(seed, "advise", "changes"),
-            known_se=np.nan_to_num(told.log_se[name]),
-        )
-        influences = judge.all(found.source, found.target)
-        log_target = log_source + found.mean_change(basis, rows)
-        n_rows, noise_pct = len(told), 100.0 * float(np.median(found.draws.noise))
-        origin = f"{len(told)} measured rows of the target"
+        found = ground.from_rows(_told(target, name, notes, seed), judge)
     else:
-        log_target = np.log(central_response(target, rows))
-        pairs = strongest_pairs(basis, coded, np.column_stack([log_source, log_target]))
-        of_source, from_source = _drawn(model, rows, refits[0], seed, "source")
-        of_target, from_target = _drawn(target, rows, refits[1], seed, "target")
-        influences = judge.all(
-            {term: b.T for term, b in components(basis, rows, of_source.T, pairs).items()},
-            {term: b.T for term, b in components(basis, rows, of_target.T, pairs).items()},
-        )
-        origin = f"source: {from_source}; target: {from_target}"
+        found = ground.from_models(target, judge, refits)
+    log_source, log_target = ground.log_source, found.log_target
     if target_model is not None:
-        log_target = np.log(central_response(target_model, rows))
-    prop = model.property
+        log_target = np.log(central_response(target_model, ground.rows))
+    is_best_low = prop.direction != "maximise"
     return Comparison(
         property=prop,
         source=_name_of(source, "source"),
         target=_name_of(target, "target"),
-        influences=influences,
-        ranks=_rank_changes(options, rows, log_source, log_target, n=n_ranks, is_best_low=prop.direction != "maximise"),
+        influences=found.influences,
+        ranks=_rank_changes(options, ground.rows, log_source, log_target, n=n_ranks, is_best_low=is_best_low),
         rank_correlation=_spearman(log_source, log_target),
         median_ratio=float(np.exp(np.median(log_target - log_source))),
-        n_configurations=len(rows),
-        n_target_rows=n_rows,
-        noise_pct=noise_pct,
+        n_configurations=len(ground.rows),
+        n_target_rows=found.n_rows,
+        noise_pct=found.noise_pct,
         smallest_effect_pct=smallest_effect_pct,
         tolerance=tolerance,
         coverage=coverage,
-        interval_origin=origin,
+        interval_origin=found.origin,
         notes=tuple(notes),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What became of the influences, and the log response of the target that follows."""
+
+    influences: tuple[InfluenceChange, ...]
+    log_target: FloatArray
+    origin: str
+    n_rows: int | None = None
+    noise_pct: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ground:
+    """The configurations that are looked at, as the source sees them.
+
+    Attributes:
+        source: Model of the source.
+        shift: Logarithm of the factor from the unit of the source to that of the target.
+        rows: Configurations, n of them.
+        is_sample: Whether there are others.
+        coded: The same as level numbers.
+        basis: Contrasts of the options.
+        log_source: Log response of the source in the unit of the target, shape (n,).
+        seed: Of all randomness.
+    """
+
+    source: PerformanceModel
+    shift: float
+    rows: pd.DataFrame
+    is_sample: bool
+    coded: CodedRows
+    basis: ContrastBasis
+    log_source: FloatArray
+    seed: int
+
+    @classmethod
+    def of(
+        cls, space: Space, configurations: pd.DataFrame | None, source: PerformanceModel, prop: Property, seed: int
+    ) -> "_Ground":
+        rows, is_exact = sample_configurations(space, configurations, max_rows=MAX_ROWS, seed=seed)
+        shift = _unit_shift(source.property, prop)
+        return cls(
+            source=source,
+            shift=shift,
+            rows=rows,
+            is_sample=not is_exact,
+            coded=CodedRows.of(space, rows, keep_levels=is_exact),
+            basis=ContrastBasis.of(space, rows),
+            log_source=np.log(central_response(source, rows)) + shift,
+            seed=seed,
+        )
+
+    def from_rows(self, told: Dataset, judge: Judge) -> _Found:
+        """Infer what became of the influences of the source from measured target rows."""
+        name = self.source.property.name
+        before = np.log(central_response(self.source, told.configurations)) + self.shift
+        pairs = strongest_pairs(self.basis, self.coded, self.log_source[:, None], is_sample=self.is_sample)
+        own = components(self.basis, self.rows, self.log_source[:, None], pairs)
+        found = infer_changes(
+            self.basis,
+            {term: b[:, 0] for term, b in own.items()},
+            told.configurations,
+            np.log(told.response(name)) - before,
+            smallest=judge.smallest,
+            rng=rng_for(self.seed, "advise", "changes"),
+            known_se=np.nan_to_num(told.log_se[name]),
+        )
+        return _Found(
+            influences=judge.all(found.source, found.target),
+            log_target=self.log_source + found.mean_change(self.basis, self.rows),
+            origin=f"{len(told)} measured rows of the target",
+            n_rows=len(told),
+            noise_pct=100.0 * float(np.median(found.draws.noise)),
+        )
+
+    def from_models(self, target: PerformanceModel, judge: Judge, refits: tuple[Refit | None, Refit | None]) -> _Found:
+        """Put the components of both models side by side."""
+        log_target = np.log(central_response(target, self.rows))
+        both = np.column_stack([self.log_source, log_target])
+        pairs = strongest_pairs(self.basis, self.coded, both, is_sample=self.is_sample)
+        parts, origins = [], []
+        for which, model, refit in (("source", self.source, refits[0]), ("target", target, refits[1])):
+            rng = rng_for(self.seed, "advise", which)
+            draws = draw_responses(model, self.rows, n=_N_DRAWS, rng=rng, refit=refit)
+            responses = draws.responses if len(draws) else central_response(model, self.rows)[None, :]
+            found = components(self.basis, self.rows, np.log(responses).T, pairs)
+            parts.append({term: b.T for term, b in found.items()})
+            origins.append(f"{which}: {draws.origin}")
+        return _Found(judge.all(*parts), log_target, "; ".join(origins))
+
+
+def _unit_shift(source: Property, target: Property) -> float:
+    factor = conversion_factor(source.unit, target.unit)
+    if factor is None:
+        raise UsageError(
+            f"'{source.name}' is in {source.unit or 'no unit'} in the source and in {target.unit or 'no unit'} in the "
+            "target, which do not measure the same thing",
+            units=(source.unit, target.unit),
+        )
+    return float(np.log(factor))
 
 
 def _told(target: Dataset, name: str, notes: list[str], seed: int) -> Dataset:
@@ -144,14 +225,6 @@ def _told(target: Dataset, name: str, notes: list[str], seed: int) -> Dataset:
         return told
     notes.append(f"{_MAX_TARGET_ROWS} of {len(told)} target rows were looked at")
     return told.take(np.sort(rng_for(seed, "advise", "rows").permutation(len(told))[:_MAX_TARGET_ROWS]))
-
-
-def _drawn(
-    model: PerformanceModel, rows: pd.DataFrame, refit: Refit | None, seed: int, which: str
-) -> tuple[FloatArray, str]:
-    """Return log responses the model holds possible, shape (k, m); its central one alone if it cannot say."""
-    draws = draw_responses(model, rows, n=_N_DRAWS, rng=rng_for(seed, "advise", which), refit=refit)
-    return np.log(draws.responses if len(draws) else central_response(model, rows)[None, :]), draws.origin
 
 
 def _rank_changes(

@@ -17,7 +17,7 @@ __all__ = ["Judge", "Term", "components", "strongest_pairs"]
 
 Term = tuple[str, ...]
 
-# An interaction beyond the 40 strongest is none, and coefficients need four rows each to be told apart.
+# An interaction beyond the 40 strongest is none, and of a sample coefficients need four rows each to be told apart.
 _MAX_PAIRS = 40
 _ROWS_PER_COLUMN = 4
 
@@ -25,11 +25,12 @@ _SAME_SHAPE = 0.7  # correlation of two patterns below which one is no multiple 
 _VANISHED = 0.15  # factor below which an influence is gone, however large it was
 
 
-def strongest_pairs(basis: ContrastBasis, coded: CodedRows, responses: FloatArray) -> list[Term]:
+def strongest_pairs(basis: ContrastBasis, coded: CodedRows, responses: FloatArray, *, is_sample: bool) -> list[Term]:
     """Return the pairs of options that interact most in any of the responses, shape (n, k)."""
-    found = Anova(coded.codes, is_sample=True).decompose(responses)
+    found = Anova(coded.codes, is_sample=is_sample).decompose(responses)
     strength = found.interactions.max(axis=1, initial=0.0)
-    room = len(coded.codes) // _ROWS_PER_COLUMN - sum(len(basis.weights([name])) for name in basis.contrasts)
+    room = len(coded.codes) // (_ROWS_PER_COLUMN if is_sample else 1)
+    room -= 1 + sum(len(basis.weights([name])) for name in basis.contrasts)
     pairs: list[Term] = []
     for position in np.argsort(-strength, kind="stable")[:_MAX_PAIRS]:
         i, j = found.pairs[position]

@@ -63,12 +63,23 @@ class Contrasts:
         return cls(levels, _orthonormal(raw, share), weights / weights.sum())
 
     def values(self, cells: "pd.Series[Any]") -> FloatArray:
-        """Return the columns at the levels of `cells`, shape (m, r); 0 where inactive or never seen."""
-        number = {level: position for position, level in enumerate(self.levels)}
+        """Return the columns at the levels of `cells`, shape (m, r).
+
+        A number that never occurred lies between its neighbours, or at the nearest end; any other unknown
+        level, and an inactive option, count as average, 0.
+        """
         codes, found = pd.factorize(cells)
-        rows = np.array([number.get(plain(level), -1) for level in found] + [-1], dtype=np.int64)  # type: ignore[arg-type]
-        padded = np.vstack([self.columns, np.zeros((1, self.columns.shape[1]))])
-        return np.asarray(padded[rows[codes]])
+        known: dict[Level | None, FloatArray] = dict(zip(self.levels, self.columns, strict=True))
+        rows = [known[level] if level in known else self._between(level) for level in map(plain, found)]
+        padded = np.vstack([*rows, np.zeros((1, self.columns.shape[1]))])
+        return np.asarray(padded[codes])
+
+    def _between(self, level: Level | None) -> FloatArray:
+        numbers = [known for known in self.levels if isinstance(known, int | float)]
+        is_number = isinstance(level, int | float) and not isinstance(level, bool)
+        if not is_number or len(numbers) < len(self.levels) or np.any(np.diff(numbers) <= 0):
+            return np.zeros(self.columns.shape[1])
+        return np.array([np.interp(float(level), numbers, column) for column in self.columns.T])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

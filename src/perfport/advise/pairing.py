@@ -50,8 +50,8 @@ class Pairs:
         new, n_new, row_of = _by_configuration(candidate, name)
         failed = {key for key in row_of if key not in new}
         notes: list[str] = []
+        _check_alike(baseline, candidate, name)
         if isinstance(baseline, Dataset):
-            _check_alike(baseline, candidate, name)
             old, _, _ = _by_configuration(baseline, name)
             shared = [key for key in new if key in old]
             failed &= old.keys()
@@ -115,11 +115,15 @@ def configuration_text(configurations: pd.DataFrame, row: int) -> str:
     return ", ".join(f"{name}={level_text(configurations[name].iloc[row])}" for name in configurations.columns)
 
 
-def _check_alike(baseline: Dataset, candidate: Dataset, name: str) -> None:
-    if set(baseline.space.names) != set(candidate.space.names):
+def _check_alike(baseline: Dataset | PerformanceModel, candidate: Dataset, name: str) -> None:
+    if isinstance(baseline, Dataset):
         odd = sorted(set(baseline.space.names) ^ set(candidate.space.names))
-        raise UsageError(f"the two versions differ in the option(s) {', '.join(odd)}; measure the same options")
-    baseline.response(name)
-    units = baseline.properties[name].unit, candidate.properties[name].unit
-    if units[0] != units[1]:
-        raise UsageError(f"'{name}' is in {units[0] or 'no unit'} before and in {units[1] or 'no unit'} now")
+        if odd:
+            raise UsageError(f"the two versions differ in the option(s) {', '.join(odd)}; measure the same options")
+        baseline.response(name)
+        before = baseline.properties[name]
+    else:
+        before = baseline.property
+    now = candidate.properties[name]
+    if before.unit != now.unit:
+        raise UsageError(f"'{name}' is in {before.unit or 'no unit'} before and in {now.unit or 'no unit'} now")

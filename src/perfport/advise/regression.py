@@ -11,11 +11,12 @@ options the change follows from are the suspects.
 Example:
     >>> check = check_regression(before, after, rule="p90 slowdown > 10%")  # doctest: +SKIP
     >>> print(check)                                                        # doctest: +SKIP
-    FAILED: rule 'p90 slowdown > 10%' holds with probability 1.00: p90 slowdown > 10%: 46 (41 to 52); ...
+    FAILED: rule 'p90 slowdown > 10%' holds with probability 1.00 over 20 configurations (p90 slowdown 46 %, 41 to 52)
       graph_optimisation: off ×1.01, all ×1.47
 """
 
 import builtins
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -66,6 +67,13 @@ class ClauseResult:
     lower_pct: float
     upper_pct: float
     probability: float
+
+    def __str__(self) -> str:
+        unit = " %" if self.clause.endswith("%") else ""
+        subject = re.split("[<>]", self.clause)[0].strip()
+        if self.lower_pct == self.upper_pct:
+            return f"{subject} {self.estimate_pct:.3g}{unit}"
+        return f"{subject} {self.estimate_pct:.3g}{unit}, {self.lower_pct:.3g} to {self.upper_pct:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +128,9 @@ class RegressionCheck:
     @builtins.property
     def reason(self) -> str:
         """Why it passed or failed, on one line."""
-        found = "; ".join(
-            f"{result.clause}: {result.estimate_pct:.3g} ({result.lower_pct:.3g} to {result.upper_pct:.3g})"
-            for result in self.clauses
-        )
-        text = f"rule '{self.rule}' holds with probability {self.probability:.2f}: {found}"
-        return f"{text}; over {self.n_configurations} configurations"
+        text = f"rule '{self.rule}' holds with probability {self.probability:.2f}"
+        found = "; ".join(map(str, self.clauses))
+        return f"{text} over {self.n_configurations} configurations ({found})"
 
     def table(self) -> pd.DataFrame:
         """Return one row a clause."""

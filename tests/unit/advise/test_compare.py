@@ -73,6 +73,35 @@ def test_a_uniformly_slower_machine_changes_no_influence() -> None:
     assert comparison.rank_correlation > 0.95
 
 
+def test_units_are_converted_or_refused() -> None:
+    rng = np.random.default_rng(4)
+    rows = SPACE.sample(20, rng)
+    in_ms = Property(TIME.name, "ms")
+    told = Dataset.from_frame(
+        rows.assign(inference_time_s=1000 * SOURCE.predict(rows)), properties=[in_ms], space=SPACE
+    )
+    comparison = compare(SOURCE, told)
+    assert comparison.median_ratio == pytest.approx(1.0, rel=0.02)
+    assert comparison.property.unit == "ms"
+    in_joule = Property(TIME.name, "J")
+    told = Dataset.from_frame(rows.assign(inference_time_s=SOURCE.predict(rows)), properties=[in_joule], space=SPACE)
+    with pytest.raises(UsageError, match="do not measure the same thing"):
+        compare(SOURCE, told)
+
+
+def test_float_ranges_are_compared_between_the_levels_of_the_source() -> None:
+    space = Space([Option(name="clock", type="float", lower=1.0, upper=8.0), Option(name="fast", type="boolean")])
+
+    def law(strength: float) -> Unsure:
+        return Unsure(lambda frame: frame["clock"].to_numpy(float) ** -strength, sd_log=1e-3)
+
+    rows = space.sample(20, np.random.default_rng(5))
+    told = Dataset.from_frame(rows.assign(inference_time_s=law(0.5).predict(rows)), properties=[TIME], space=space)
+    change = compare(law(1.0), told).change("clock")
+    assert change is not None and change.kind == "scales"
+    assert change.factor == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_pattern_that_matters_at_other_levels_is_reshaped() -> None:
     space = Space(
         [Option(name="algorithm", type="categorical", values=("a", "b", "c")), Option(name="x", type="boolean")]

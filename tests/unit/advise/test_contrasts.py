@@ -37,10 +37,12 @@ def test_the_first_column_of_an_ordered_option_rises() -> None:
 
 
 def test_inactive_and_unknown_levels_count_as_zero() -> None:
-    option = Option(name="threads", type="ordinal", values=(1, 2, 4))
-    contrasts = Contrasts.of(option, pd.Series([1.0, 2.0, np.nan, 4.0]))
-    assert contrasts.values(pd.Series([np.nan, 16.0])) == pytest.approx(np.zeros((2, 2)))
-    assert np.any(contrasts.values(pd.Series([2.0, 4.0])))
+    threads = Contrasts.of(Option(name="threads", type="ordinal", values=(1, 2, 4)), pd.Series([1.0, 2.0, np.nan, 4.0]))
+    assert threads.values(pd.Series([np.nan])) == pytest.approx(np.zeros((1, 2)))
+    assert np.any(threads.values(pd.Series([2.0, 4.0])))
+    assert threads.values(pd.Series([16.0])) == pytest.approx(threads.values(pd.Series([4])))
+    mode = Contrasts.of(Option(name="mode", type="categorical", values=("a", "b", "c")), pd.Series(["a", "b"]))
+    assert mode.values(pd.Series(["c"])) == pytest.approx(np.zeros((1, 1)))
 
 
 def test_options_that_do_not_vary_have_no_columns() -> None:
@@ -63,3 +65,10 @@ def test_pairs_of_long_options_keep_the_columns_expected_to_matter() -> None:
     space = Space([Option(name=name, type="categorical", values=levels) for name in ("x", "y")])
     basis = ContrastBasis.of(space, pd.concat(space.enumerate(), ignore_index=True))
     assert basis.columns(("x", "y"), pd.concat(space.enumerate(), ignore_index=True)).shape == (64, 16)
+
+
+def test_numbers_that_never_occurred_lie_between_their_neighbours() -> None:
+    option = Option(name="clock", type="float", lower=0.0, upper=1.0)
+    contrasts = Contrasts.of(option, pd.Series(np.linspace(0, 1, 101)))
+    at = contrasts.values(pd.Series([0.2, 0.205, 0.21]))
+    assert np.all((at[1] > np.minimum(at[0], at[2])) & (at[1] < np.maximum(at[0], at[2])))
