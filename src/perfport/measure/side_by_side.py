@@ -11,9 +11,10 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from perfport.data.measurement import Measurement, Status
+from perfport.data.measurement import Measurement, Status, configuration_key
 from perfport.data.store import Store
 from perfport.errors import UsageError
+from perfport.measure.base import Configuration
 from perfport.measure.campaign import ProgressCallback, measure_tasks
 from perfport.measure.plan import measurements_of, task_of
 from perfport.measure.protocol import Protocol
@@ -27,6 +28,7 @@ __all__ = ["SideBySide", "measure_side_by_side"]
 
 # Far from the blocks of campaigns: these are replicates too, but share their child processes.
 FIRST_BLOCK = 1000
+MAX_ROUNDS = 1000
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,10 @@ def measure_side_by_side(
     rig = environment if isinstance(environment, Rig) else rig_of(environment)
     rows = configurations_of(rig.space, configurations)
     protocol = protocol or Protocol()
-    blocks = range(FIRST_BLOCK, FIRST_BLOCK + rounds)
+    first = FIRST_BLOCK + MAX_ROUNDS * _company(rows, seed)
+    blocks = range(first, first + rounds)
     tasks = [[task_of(rig, row, block, seed) for block in blocks] for row in rows]
-    if rounds < 1 or len({task.key for turns in tasks for task in turns[:1]}) < 2:
+    if not 1 <= rounds <= MAX_ROUNDS or len({task.key for turns in tasks for task in turns[:1]}) < 2:
         raise UsageError(
             f"side by side needs two distinct configurations and a round, got {len(rows)} rows and {rounds} rounds"
         )
@@ -118,6 +121,12 @@ def measure_side_by_side(
     # Stopped early, the last rounds are missing, for every configuration alike.
     whole = [place for place in range(rounds) if all(turns[place].key in made for turns in tasks)]
     return SideBySide(tuple(tuple(made[turns[place].key] for place in whole) for turns in tasks))
+
+
+def _company(rows: Sequence[Configuration], seed: int) -> int:
+    """Return a number for these configurations together: one of them beside others is measured anew."""
+    keys = sorted(configuration_key(row) for row in rows)
+    return int(rng_for(seed, "company", *keys).integers(1_000_000))
 
 
 def _values(measurements: Sequence[Measurement], property: str) -> list[float]:
