@@ -83,7 +83,7 @@ def _shift(study: StudySummary) -> Iterator[str]:
 
 def _influential(study: StudySummary) -> Iterator[str]:
     guided, alone = _best(study, "guided:"), _best(study, "target_only:")
-    transferred = ["auto", "influence", _best(study, "pooled:"), _best(study, "residual:"), "tradaboost"]
+    transferred = ["auto", "influence", "multitask", _best(study, "pooled:"), _best(study, "residual:"), "tradaboost"]
     ratio = float(np.exp(np.mean(np.log(_error(study, "auto") / _error(study, alone)))))
     groups = study.ranking["rank"]
     yield "## Does transferring influential options and interactions pay?"
