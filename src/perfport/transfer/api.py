@@ -94,7 +94,8 @@ def propose(
 
     Args:
         sources: Measured source environments, possibly none.
-        candidates: Valid target configurations, one a row, columns = options; any number.
+        candidates: Valid target configurations, one a row, columns = options; any number. A configuration
+            listed more than once is proposed once, as long as there are others.
         property: Name of the response to be modelled.
         budget: Number of rows to choose, 1 ... number of candidates not yet measured.
         seed: Tells apart candidates that are equally good.
@@ -123,10 +124,9 @@ def propose(
             budget=budget,
         )
     rng = rng_for(seed, "propose")
-    open_rows = order[~known[order]]
+    open_rows = _open_rows(order, keys, known, budget)
     if len(open_rows) > max(MAX_CANDIDATES, budget):
-        open_rows = np.sort(rng.choice(len(open_rows), max(MAX_CANDIDATES, budget), replace=False))
-        open_rows = order[~known[order]][open_rows]
+        open_rows = open_rows[np.sort(rng.choice(len(open_rows), max(MAX_CANDIDATES, budget), replace=False))]
     told = _told(measured, property)
     pool = candidates.iloc[open_rows]
     if told is not None:
@@ -135,6 +135,15 @@ def propose(
     K = prior_covariance(prior, pool)
     chosen = a_optimal(K, budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
     return open_rows[chosen]
+
+
+def _open_rows(
+    order: NDArray[np.int64], keys: NDArray[np.uint64], known: NDArray[np.bool_], budget: int
+) -> NDArray[np.int64]:
+    """Return the rows that may be proposed: each configuration once, unless that is not enough for the budget."""
+    rows = order[~known[order]]
+    is_first = np.append(True, keys[rows[1:]] != keys[rows[:-1]])
+    return rows[is_first] if is_first.sum() >= budget else rows
 
 
 def _candidate_space(sources: Sequence[Dataset], candidates: pd.DataFrame, measured: Dataset | None) -> Space:
@@ -146,7 +155,8 @@ def _candidate_space(sources: Sequence[Dataset], candidates: pd.DataFrame, measu
             return space
     options = {option.name: option for space in reversed(known) for option in space.options}
     missing = [name for name in names if name not in options]
-    inferred = {option.name: option for option in infer_options(candidates, missing)}
+    # Column by column, because a missing cell is an option that is inactive there.
+    inferred = {name: infer_options(candidates[[name]].dropna(), [name])[0] for name in missing}
     return Space(options=[(options | inferred)[name] for name in names])
 
 
