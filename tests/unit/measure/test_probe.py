@@ -135,7 +135,7 @@ def test_nothing_platform_bound_breaks_the_import() -> None:
         "import alembic, numpy, pandas, psutil, pydantic, scipy.stats, sklearn, sqlalchemy, yaml\n"
         "sys.modules['fcntl'] = sys.modules['resource'] = None\n"
         "sys.platform = 'win32'\n"
-        "import perfport.measure.campaign, perfport.measure.verify\n"
+        "import perfport.measure.campaign, perfport.measure.side_by_side\n"
         "from perfport.measure.actuators.process import CpuAffinity\n"
         "from perfport.measure.child_process import ChildProcess\n"
         "from perfport.measure.conditions import conditions_now\n"

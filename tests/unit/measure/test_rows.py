@@ -9,7 +9,7 @@ import pytest
 from perfport.data.environment import Environment
 from perfport.data.measurement import Measurement, Status
 from perfport.measure.rows import configurations_of
-from perfport.measure.verify import SideBySide
+from perfport.measure.side_by_side import SideBySide
 from perfport.space.options import Option
 from perfport.space.space import Space
 
