@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from perfport.data.tables import write_tables as write_tables
     from perfport.space.options import Option as Option
     from perfport.space.space import Space as Space
+    from perfport.transfer.advice import advise_budget as advise_budget
+    from perfport.transfer.advice import break_even as break_even
     from perfport.transfer.api import propose as propose
     from perfport.transfer.api import transfer as transfer
     from perfport.transfer.files import load_model as load_model
@@ -39,6 +41,8 @@ _HOME = {
     "Space": "perfport.space.space",
     "Status": "perfport.data.measurement",
     "Store": "perfport.data.store",
+    "advise_budget": "perfport.transfer.advice",
+    "break_even": "perfport.transfer.advice",
     "load_model": "perfport.transfer.files",
     "propose": "perfport.transfer.api",
     "read_tables": "perfport.data.tables",

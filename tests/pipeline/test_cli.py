@@ -70,6 +70,14 @@ def test_from_measurements_to_a_report(perfport: Command) -> None:
     assert "after" in page.read_text(encoding="utf-8")
 
 
+def test_advice_on_the_budget_is_given_when_asked_for(perfport: Command) -> None:
+    perfport("measure", "campaign.yaml")
+    made = perfport("transfer", "-s", "before", "-t", "after", "--budget", "8", "--advice")
+    assert [step["more"] for step in made["advice"]["later"]] == [5, 10, 20]
+    assert made["advice"]["now"]["error_pct"] > 0
+    assert made["break_even"]["n"] == 8
+
+
 def test_rows_are_measured_when_told_how(perfport: Command) -> None:
     perfport("measure", "campaign.yaml")
     made = perfport("transfer", "-s", "before", "-t", "after", "--measure", "campaign.yaml", "--budget", "5")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from perfport.model.metrics import Errors
     from perfport.report.content import Choice
     from perfport.space.space import Space
+    from perfport.transfer.advice import BreakEven, BudgetAdvice
     from perfport.transfer.recipe import Recipe
     from perfport.transfer.transferred import TransferredModel
 
@@ -65,6 +66,9 @@ def transfer(
     ] = None,
     seed: SeedOption = 0,
     model: Annotated[Path, typer.Option("--model", "-m", help="Where the model goes.")] = Path("model.perfport"),
+    advice: Annotated[
+        bool, typer.Option("--advice", help="Say what more rows would give, and how many the sources saved.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Choose the target rows worth measuring, measure or look them up, and build the model.
@@ -95,6 +99,7 @@ def transfer(
                 sources=sources, target=chosen, property=property, strategy=strategy, seed=seed, rename=renamed
             )
             checked = _errors_on(built, pool.others(rows))
+        advised = _advised(built, pool.configurations) if advice else {}
     save_model(built, model)
     if as_json:
         print_json(
@@ -105,6 +110,7 @@ def transfer(
                 "verdict": built.verdict,
                 "gain": built.verdict.gain,
                 "errors_on_unseen_rows": checked,
+                **advised,
             }
         )
         return
@@ -119,6 +125,9 @@ def transfer(
             f"{checked.median_ape_pct:.3g} %, rank correlation {checked.spearman:.3f}.",
             markup=False,
         )
+    for said in advised.values():
+        if said is not None:
+            out.print(f"advice: {said}", markup=False)
     out.print(f"model: {model}", markup=False)
 
 
@@ -231,6 +240,14 @@ def loaded_model(path: Path) -> "tuple[TransferredModel, Recipe]":
         model = load_model(path)
     assert model.recipe is not None  # noqa: S101  # a loaded model always knows what it was made from
     return model, model.recipe
+
+
+def _advised(model: "TransferredModel", candidates: pd.DataFrame) -> "dict[str, BudgetAdvice | BreakEven | None]":
+    """Return what may be said about the budget, None where nothing can be."""
+    from perfport.transfer.advice import advise_budget, break_even
+
+    with err.status("looking at the budget"):
+        return {"advice": advise_budget(model, candidates), "break_even": break_even(model)}
 
 
 def _errors_on(model: "TransferredModel", others: "Dataset | None") -> "Errors | None":
