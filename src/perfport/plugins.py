@@ -2,7 +2,7 @@
 
 Each room that can be extended keeps a `BUILTIN` dict, name -> "module:attribute", so that nothing
 heavy is imported before it is asked for. Other packages add names through the entry-point group
-`perfport.<kind>s` (for instance `perfport.meters`).
+`perfport.<kinds>` (for instance `perfport.meters`, `perfport.strategies`).
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ __all__ = ["known_names", "resolve"]
 
 def known_names(kind: str, builtin: Mapping[str, str]) -> list[str]:
     """Return every name `resolve` accepts for `kind`, sorted."""
-    return sorted({*builtin, *(point.name for point in entry_points(group=f"perfport.{kind}s"))})
+    return sorted({*builtin, *(point.name for point in entry_points(group=_group(kind)))})
 
 
 def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
@@ -35,10 +35,15 @@ def resolve(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
     if name in builtin:
         module, _, attribute = builtin[name].partition(":")
         return getattr(import_module(module), attribute)
-    for point in entry_points(group=f"perfport.{kind}s"):
+    for point in entry_points(group=_group(kind)):
         if point.name == name:
             return point.load()
     names = known_names(kind, builtin)
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     raise UnknownPluginError(f"unknown {kind} '{name}': known are {', '.join(names)}{hint}", kind=kind, name=name)
+
+
+def _group(kind: str) -> str:
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    return f"perfport.{plural}"

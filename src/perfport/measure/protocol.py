@@ -8,7 +8,7 @@ import hashlib
 
 from pydantic import Field, model_validator
 
-from perfport.measure.document import Document
+from perfport.data.document import Document
 
 __all__ = ["Protocol"]
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
+from perfport.data.document import Document
 from perfport.data.environment import Fact
 from perfport.errors import UsageError
-from perfport.measure.document import Document
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig, make_rig
 from perfport.measure.systems import make_system

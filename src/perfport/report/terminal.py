@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 _LONG_FACTS = ("cpu_flags",)
-_DECISION_STYLES = {"helped": "green", "no help": "yellow", "harmful, not used": "yellow"}
+_DECISION_STYLES = {"helped": "green", "no help": "yellow", "harmful": "red", "harmful, not used": "yellow"}
 
 
 def show_report(data: ReportData) -> RenderableType:

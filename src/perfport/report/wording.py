@@ -190,6 +190,7 @@ def verdict_sentence(verdict: Verdict) -> str:
     opening = {
         "helped": "The sources helped",
         "no help": "The sources did not help",
+        "harmful": "The sources did harm, and this strategy uses them all the same",
         "harmful, not used": "The sources would have done harm and were not used",
     }[verdict.decision]
     if verdict.estimated_error_pct is None:

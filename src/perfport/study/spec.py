@@ -19,8 +19,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from perfport.data.document import Document
 from perfport.errors import UsageError
-from perfport.measure.document import Document
 from perfport.model import learners as learner_room
 from perfport.plugins import known_names
 from perfport.sampling import BUILTIN as SAMPLERS

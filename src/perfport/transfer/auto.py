@@ -23,7 +23,7 @@ from perfport.transfer.members import ArdMember, FittedMember, GramMember, Targe
 from perfport.transfer.mixed import MixedModel, loo_error_pct, mixed
 from perfport.transfer.priors import load_priors
 from perfport.transfer.source import SourceModel, cached_source
-from perfport.transfer.verdict import CLEAR_LOSS, judged
+from perfport.transfer.verdict import judged
 
 __all__ = ["Auto", "Influence", "combined_source", "prior_of", "target_only_error_pct", "target_rows"]
 
@@ -76,8 +76,10 @@ class Auto:
             target,
             property,
         )
-        if len(target) < MIN_ROWS_ARD or model.verdict.gain is None or model.verdict.gain >= CLEAR_LOSS:
+        if model.verdict.decision != "harmful":
             return model
+        if len(target) < MIN_ROWS_ARD:  # too few rows to give up the sources for
+            return model.with_verdict(replace(model.verdict, decision="no help"))
         alone = _without_sources(target, property, prior.models[0].basis.encoder)
         return alone.with_verdict(
             replace(

@@ -67,6 +67,8 @@ def prepare_sources(
 ) -> list[Prepared]:
     """Return the sources in the options of `space` and the unit of `property`, in content order.
 
+    An option is renamed in the sources that have it under the old name; the others may have the new one already.
+
     Args:
         sources: As given to `perfport.transfer`.
         space: The target's options.
@@ -74,19 +76,25 @@ def prepare_sources(
         rename: Option in the sources -> the same option in the target.
 
     Raises:
-        UsageError: If a source has no such property, or its unit measures something else.
+        UsageError: If a source has no such property, its unit measures something else, or no source has an
+            option that is to be renamed.
         NotEnoughDataError: If a source has no usable row.
     """
     name = property if isinstance(property, str) else property.name
+    nowhere = [old for old in rename or {} if sources and not any(old in source.space for source in sources)]
+    if nowhere:
+        known = ", ".join(dict.fromkeys(option for source in sources for option in source.space.names))
+        raise UsageError(f"rename: no source has an option '{nowhere[0]}'; they have {known}", option=nowhere[0])
     unit = None if isinstance(property, str) else property.unit
-    renamed = tuple(sorted((rename or {}).items()))
-    prepared = [
-        _PREPARED.get(
-            (source.key, source.space.options, space.options, name, unit, renamed),
-            lambda source=source: _prepared_source(source, space, name, unit, rename),  # type: ignore[misc]
+    prepared = []
+    for source in sources:
+        own = {old: new for old, new in sorted((rename or {}).items()) if old in source.space}
+        prepared.append(
+            _PREPARED.get(
+                (source.key, source.space.options, space.options, name, unit, tuple(own.items())),
+                lambda source=source, own=own: _prepared_source(source, space, name, unit, own),  # type: ignore[misc]
+            )
         )
-        for source in sources
-    ]
     return sorted(prepared, key=lambda one: one.digest)
 
 
@@ -97,7 +105,7 @@ def in_content_order(space: Space, configurations: pd.DataFrame) -> tuple[NDArra
 
 
 def _prepared_source(
-    source: Dataset, space: Space, property: str, unit: str | None, rename: Mapping[str, str] | None
+    source: Dataset, space: Space, property: str, unit: str | None, rename: Mapping[str, str]
 ) -> Prepared:
     name = source.environment.name
     factor = _factor(source, property, unit)

@@ -6,10 +6,10 @@ from typing import Literal
 
 __all__ = ["Decision", "Verdict", "judged"]
 
-Decision = Literal["helped", "no help", "harmful, not used"]
+Decision = Literal["helped", "no help", "harmful", "harmful, not used"]
 
 CLEAR_GAIN = 1.1  # estimated errors of a handful of rows that differ by less cannot be told apart
-CLEAR_LOSS = 0.7
+CLEAR_LOSS = 0.7  # further from 1 than a gain: giving a source up is dearer than keeping one that does little
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,9 @@ class Verdict:
 
     Attributes:
         decision: "helped" (the sources lower the estimated error), "no help" (they change little, or
-            there are none, or nothing can be said from so few rows), "harmful, not used" (they would
-            raise the error; the model rests on the target rows).
+            there are none, or nothing can be said from so few rows), "harmful" (they raise it, and the
+            strategy uses them all the same), "harmful, not used" (they would raise it; the model rests
+            on the target rows).
         weights: Member or source -> share of the prediction it carries; members are named
             "member:<name>", sources "source:<environment>". Empty for strategies without weights.
         estimated_error_pct: Leave-one-out estimate of the mean absolute percentage error, in percent;
@@ -73,4 +74,6 @@ def judged(
         notes: As in `Verdict`.
     """
     verdict = Verdict("no help", weights or {}, estimated_error_pct, target_only_error_pct, notes)
-    return replace(verdict, decision="helped") if (verdict.gain or 0.0) >= CLEAR_GAIN else verdict
+    if verdict.gain is None or CLEAR_LOSS <= verdict.gain < CLEAR_GAIN:
+        return verdict
+    return replace(verdict, decision="helped" if verdict.gain >= CLEAR_GAIN else "harmful")
