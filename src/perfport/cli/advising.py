@@ -31,7 +31,7 @@ def explain(
     """Say which options and interactions matter; with --set, why that configuration is faster or slower.
 
     Shares are of the variance of the logarithm of the property over all valid configurations. With --set, the
-    predicted difference to the default configuration is split over the options, exactly.
+    predicted difference to the default configuration is split over the options; the parts sum to it.
     """
     from perfport.advise.difference import explain_difference
     from perfport.advise.explain import explain as explain_model
@@ -64,7 +64,7 @@ def compare(
     junit: Annotated[Path | None, typer.Option(help="Write the outcome of --fail-if as JUnit XML.")] = None,
     as_json: JsonFlag = False,
 ) -> int:
-    """Say which influences stay, scale, flip or vanish between two environments; with --fail-if, gate a release."""
+    """Say which influences stay, scale, flip, reshape, vanish or appear; with --fail-if, gate a release."""
     from perfport.advise.compare import compare as compare_environments
     from perfport.advise.junit import junit_xml
     from perfport.advise.regression import check_regression

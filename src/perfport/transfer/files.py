@@ -3,7 +3,7 @@
     model.perfport
     ├── manifest.json     format, recipe (property, strategy, seed, renamed options), spaces, environments,
     │                     verdict, a digest of every other entry, predictions of some configurations
-    ├── target.npz        configurations, responses, status and standard errors of the target rows
+    ├── target.npz        configurations, the response, its standard error, status and cost of the target rows
     └── source_0.npz ...  the same of each source
 
 Fitting is deterministic and takes seconds, so what is kept is what the fit rests on: it can be read

@@ -1,6 +1,6 @@
 """The learned prior scales: which kernels usually matter how much when an environment changes.
 
-They live in the data file `priors.json`, which `benchmarks/learn_priors.py` writes; nothing here is
+They live in the data file `priors.json`, which `benchmarks/learn_priors.py` can write anew; nothing here is
 fitted at run time. Every scale is log-normal; all of a member share one log-normal amplitude,
 because pairs of environments differ in distance by orders of magnitude, in proportions far less.
 """

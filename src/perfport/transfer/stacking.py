@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 PRIOR_COUNTS = 0.35  # Dirichlet counts per target row
 N_EM_STEPS = 100
 LOCAL = 0.5  # votes are divided by the member's standard deviation at the row: variance to this power
-N_BISECTIONS = 45  # of an interval of at most 2^30 times the wanted precision
+N_BISECTIONS = 45  # leaves 2^-45 of an interval of a few dozen standard deviations
 
 
 def stack_weights(loo_errors: FloatArray, loo_variances: FloatArray, prior: FloatArray) -> FloatArray:
