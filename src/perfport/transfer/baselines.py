@@ -6,7 +6,7 @@
 - `Residual`: believe its proportions, and learn from the target rows what they leave unexplained.
 - `Pooled`: one learner for all environments, which sees where a row comes from.
 
-`TargetOnly` uses no source, `Pooled` all of them, the others one, the one that predicts the target rows best (`reused`).
+`TargetOnly` uses no source, `Pooled` all; the others use one, that which predicts the target rows best (`reused`).
 """
 
 from collections.abc import Callable, Sequence
