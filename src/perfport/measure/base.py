@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Absent",
     "Actuator",
+    "AddsReadings",
     "Availability",
     "Available",
     "ChecksWorkload",
@@ -117,11 +118,27 @@ class HasOutput(Protocol):
 class ReportsReadings(Protocol):
     """Ability of a session: it knows the properties of a run itself, so no clock is read around it.
 
-    For systems in virtual time, recorded ones, and programs that print their own timing.
+    For systems in virtual time and recorded ones: budgets are charged what the readings say.
     """
 
     def readings(self) -> Mapping[str, float]:
         """Return property -> value per input of the last run; `inference_time_s` is among them."""
+        ...
+
+
+@runtime_checkable
+class AddsReadings(Protocol):
+    """Ability of a session: it knows properties of a run that a clock around it cannot tell.
+
+    For runs of many requests (latency beside throughput), streams (time to first token) and programs. What it
+    says of a property replaces what the clock reads; budgets are still charged in real time.
+    """
+
+    def added_readings(self) -> Mapping[str, float | None]:
+        """Return property -> value of the last run, None for what the clock reads in vain.
+
+        Values are final: no division by `inputs_per_run` follows.
+        """
         ...
 
 

@@ -17,7 +17,7 @@ from statistics import NormalDist, median
 from typing import Literal, Protocol
 
 from perfport.errors import MeasurementError
-from perfport.measure.base import Meter, ReportsReadings, Session
+from perfport.measure.base import AddsReadings, Meter, ReportsReadings, Session
 from perfport.measure.protocol import Protocol as MeasuringProtocol
 
 __all__ = ["PRIMARY", "RunReader", "Timing", "interval_ranks", "relative_interval_width", "run_reader", "time_session"]
@@ -61,18 +61,22 @@ class RunReader(Protocol):
 
 
 class _ClockedReader:
-    """Reads a meter (the clock) around each run."""
+    """Reads a meter (the clock) around each run, and then what only the session can tell."""
 
     def __init__(self, session: Session, meter: Meter) -> None:
         self._session = session
         self._meter = meter
+        self._added = session.added_readings if isinstance(session, AddsReadings) else None
 
     def __call__(self) -> Mapping[str, float]:
         self._meter.start()
         self._session.run_once()
         totals = self._meter.stop()
         n = self._session.inputs_per_run
-        return totals if n == 1 else {name: total / n for name, total in totals.items()}
+        readings = totals if n == 1 else {name: total / n for name, total in totals.items()}
+        if self._added is None:
+            return readings
+        return {name: value for name, value in {**readings, **self._added()}.items() if value is not None}
 
     @staticmethod
     def now_s() -> float:

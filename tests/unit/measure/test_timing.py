@@ -109,6 +109,15 @@ def test_readings_are_per_input() -> None:
     assert read() == {"inference_time_s": 2.0}
 
 
+class ReportingSession(BatchSession):
+    def added_readings(self) -> dict[str, float | None]:
+        return {"latency_s": 7.0, "inference_time_s": None}
+
+
+def test_what_a_session_adds_is_final_and_replaces_the_clock() -> None:
+    assert run_reader(ReportingSession(), FakeClockMeter())() == {"latency_s": 7.0}
+
+
 @pytest.mark.parametrize("n", [6, 7, 10, 25, 100, 999])
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_ranks_are_the_tightest_that_cover_the_median(n: int, confidence: float) -> None:
