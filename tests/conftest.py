@@ -19,8 +19,9 @@ def published() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_lease(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_machine_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let each worker of the test run measure as if it were alone: its figures are not kept."""
-    lease = tmp_path_factory.mktemp("lease") / "device.lock"
-    with mock.patch.dict(os.environ, {"PERFPORT_LEASE_FILE": str(lease)}):
+    folder = tmp_path_factory.mktemp("machine")
+    own = {"PERFPORT_LEASE_FILE": str(folder / "device.lock"), "PERFPORT_STATE_DIR": str(folder / "state")}
+    with mock.patch.dict(os.environ, own):
         yield

@@ -5,7 +5,7 @@ it. None of them knows the others; `runner` brings them together. Extra abilitie
 protocols of their own, asked for with `isinstance`. Conformance kits: `perfport.testing.kits`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -26,6 +26,7 @@ __all__ = [
     "AddsReadings",
     "Availability",
     "Available",
+    "ChangesProcessors",
     "ChecksWorkload",
     "Configuration",
     "HasOutput",
@@ -33,9 +34,12 @@ __all__ = [
     "Meter",
     "Outcome",
     "ReportsReadings",
+    "RestoresState",
     "ServesOutcomes",
     "Session",
+    "SetsAtStart",
     "System",
+    "TellsProvenance",
 ]
 
 Configuration = Mapping[str, Level | None]
@@ -264,6 +268,19 @@ class Meter(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsProvenance(Protocol):
+    """Ability of a meter: it says how the numbers of its last window came about."""
+
+    def provenance(self) -> Mapping[str, object]:
+        """Return plain JSON data about the last window, stored with the row.
+
+        At least `kind` ("counter", "integrated power" or "battery") and `parts`, the names of what was
+        read; for integrated power also how many readings there were and what taking them cost.
+        """
+        ...
+
+
 class Actuator(Protocol):
     """Sets options of the machine around the system, and reads them back.
 
@@ -305,4 +322,54 @@ class Actuator(Protocol):
         Raises:
             ActuationError: If an option is not one of `options`, or the read-back differs.
         """
+        ...
+
+
+@runtime_checkable
+class RestoresState(Protocol):
+    """Ability of an actuator: what it finds is more than levels (a governor for each core, a range of clocks).
+
+    Its state goes into the journal before anything is changed; another process may restore from it.
+    """
+
+    def state(self, options: Collection[str]) -> Mapping[str, Any]:
+        """Return what setting `options` would change, as it is now; plain JSON data.
+
+        Raises:
+            ActuationError: If it cannot be read; then nothing is set either.
+        """
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state` returned, in this process or an earlier one; harmless if it is there already.
+
+        Raises:
+            ActuationError: If it cannot be put back, or is not what is read afterwards.
+        """
+        ...
+
+
+@runtime_checkable
+class SetsAtStart(Protocol):
+    """Ability of a process actuator: some of what it sets must be there when the child is started.
+
+    The dynamic loader and the allocator read their variables before any line of Python runs.
+    """
+
+    def variables(self, levels: Mapping[str, Level | None]) -> Mapping[str, str | None]:
+        """Return the environment variables a process with `levels` is started with; None unsets one."""
+        ...
+
+
+@runtime_checkable
+class ChangesProcessors(Protocol):
+    """Ability of a machine actuator: other processors are there afterwards, which runtimes ask for once, when loaded.
+
+    Attributes:
+        changes_processors: True.
+    """
+
+    @property
+    def changes_processors(self) -> bool:
+        """Whether a child must be started anew."""
         ...

@@ -22,8 +22,11 @@ import pandas as pd
 
 from perfport.data.measurement import Measurement, Property
 from perfport.data.store import Store
+from perfport.errors import ActuationError
+from perfport.measure.actuators import restore_abandoned
 from perfport.measure.base import HasProperties, Meter, Outcome
 from perfport.measure.lease import device_lease
+from perfport.measure.metering import properties_read
 from perfport.measure.meters import make_meters
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.plan import Task, measurements_of, plan_campaign, task_of, tasks_of
@@ -76,6 +79,7 @@ def run_campaign(
         UsageError: If a system, network, option, level or actuator is not known here.
         MissingPackageError: If a system or network needs a package that is not installed.
         MeasurementError: If another campaign measures on this machine, or a system cannot be started.
+        ActuationError: If an actuator cannot be used here, or something set cannot be put back.
         StoreError: If the store cannot be written.
     """
     rigs = campaign.rigs()
@@ -166,6 +170,7 @@ def measure_tasks(
         device_lease(campaign or "measurements", path=lease),
         Runner(protocol, meters=outside) as runner,
     ):
+        _restore_machine()
         # Asked again under the lease: whoever held it may have measured the same.
         left = _left(tasks, store, protocol, campaign)
         tally = Tally(n_total, n_total - len(left), progress)
@@ -183,6 +188,20 @@ def measure_tasks(
             store.append([measurement], campaign=campaign, properties=_properties(task.rig, outside))
             tally.end(task, measurement)
     return tally.result("finished")
+
+
+def _restore_machine() -> None:
+    """Put back what a killed campaign had set, before its settings are taken for the machine's own.
+
+    Raises:
+        ActuationError: If that is not possible.
+    """
+    problems = [f"{done.actuator}: {done.problem}" for done in restore_abandoned() if done.problem]
+    if problems:
+        raise ActuationError(
+            f"what an earlier campaign had set on this machine cannot be put back: {'; '.join(problems)}; "
+            "see perfport doctor --restore"
+        )
 
 
 def _left(tasks: Sequence[Task], store: Store, protocol: Protocol, campaign: str | None) -> list[Task]:
@@ -220,7 +239,7 @@ def _measure(runner: Runner, task: Task, protocol: Protocol) -> Measurement:
 
 def _properties(rig: Rig, meters: Sequence[Meter]) -> list[Property]:
     own = rig.system.properties() if isinstance(rig.system, HasProperties) else ClockMeter.properties
-    return [*own, *(found for meter in meters for found in meter.properties)]
+    return [*own, *properties_read(meters)]
 
 
 def _record(campaign: Campaign, rigs: Sequence[Rig]) -> dict[str, object]:

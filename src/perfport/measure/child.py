@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from perfport.errors import PerfError
-from perfport.measure.actuators import actuators_for, applied
+from perfport.measure.actuators import Journal, actuators_for, applied
 from perfport.measure.base import Outcome, Session, System
 from perfport.measure.channel import LineBuffer, receive, send
 from perfport.measure.protocol import Protocol
@@ -71,7 +71,7 @@ def main(read_fd: int, write_fd: int) -> int:
     sys.path += [entry for entry in job["sys_path"] if entry not in sys.path]
     levels = job["actuators"]
     try:
-        with applied(actuators_for(levels), levels) as back:
+        with applied(actuators_for(levels), levels, journal=Journal()) as back:
             _limit_memory(job["protocol"]["memory_limit_bytes"])
             system = _make_system(job["system"], job["settings"])
             conversation.send("ready", actuators=back)

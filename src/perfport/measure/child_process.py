@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -32,12 +33,16 @@ class ChildTimedOutError(Exception):
 class ChildProcess:
     """A running `perfport.measure.child`, in a process group of its own.
 
+    Args:
+        variables: Environment variables it is started with besides our own; None unsets one.
+
     Attributes:
         stage: What the child was last heard to begin.
         served: Configurations it was given.
+        leaves_traces: Whether it sets what outlives it, and is in the journal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, str | None] | None = None) -> None:
         if sys.platform == "win32":
             raise MeasurementError(
                 "measuring in a child process needs POSIX pipes and process groups, which Windows lacks; use WSL, "
@@ -46,7 +51,7 @@ class ChildProcess:
         child_reads, self._write_fd = os.pipe()
         self._read_fd, child_writes = os.pipe()
         try:
-            self._process = _started(child_reads, child_writes)
+            self._process = _started(child_reads, child_writes, variables or {})
         except OSError as error:
             os.close(self._write_fd)
             os.close(self._read_fd)
@@ -56,6 +61,7 @@ class ChildProcess:
             os.close(child_writes)
         self.stage = "start"
         self.served = 0
+        self.leaves_traces = False
         self._ending: str | None = None
         self._buffer = LineBuffer()
         self._printed = b""
@@ -180,7 +186,8 @@ class ChildProcess:
             time.sleep(0.005)
 
 
-def _started(reads: int, writes: int) -> "subprocess.Popen[bytes]":
+def _started(reads: int, writes: int, variables: Mapping[str, str | None]) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **variables}
     # A group of its own: Ctrl-C in the terminal reaches the runner only, and whatever the system
     # starts can be ended with it.
     return subprocess.Popen(  # noqa: S603  # our own interpreter and module
@@ -189,6 +196,7 @@ def _started(reads: int, writes: int) -> "subprocess.Popen[bytes]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         pass_fds=(reads, writes),
+        env={name: value for name, value in environment.items() if value is not None},
         start_new_session=True,
     )
 

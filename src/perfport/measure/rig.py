@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from perfport.data.environment import FACETS, Environment, Fact
 from perfport.errors import UsageError
-from perfport.measure.actuators import actuators_for
+from perfport.measure.actuators import check_settable
 from perfport.measure.base import ChecksWorkload, Configuration, System
 from perfport.measure.probe import hardware_facts, software_facts
 from perfport.space.options import Level
@@ -63,9 +63,10 @@ def make_rig(
 
     Raises:
         UsageError: If the space has options or levels that neither the system nor an actuator has.
+        ActuationError: If something cannot be set here (it needs root, say): known before the first run.
     """
     actuators = dict(actuators or {})
-    actuators_for(actuators)
+    check_settable({name: (level,) for name, level in actuators.items()})
     if isinstance(system, ChecksWorkload):
         system.check_workload(workload or {})
     chosen = space if space is not None else system.space()
@@ -96,7 +97,9 @@ def _check_space(space: Space, system: System) -> None:
                 f"system '{system.name}', option '{option.name}': {wrong[0]!r} is not possible here; {theirs.allowed}",
                 option=option.name,
             )
-    actuators_for(option.name for option in space.options if option.owner == "actuator")
+    check_settable(
+        {option.name: option.levels or option.bounds for option in space.options if option.owner == "actuator"}
+    )
 
 
 def _environment(

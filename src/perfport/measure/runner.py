@@ -25,12 +25,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from perfport.data.measurement import FloatArray, Status
-from perfport.errors import ActuationError, MeasurementError, MeterUnavailableError
-from perfport.measure.actuators import actuators_for, applied
-from perfport.measure.base import Absent, Actuator, Configuration, Meter, Outcome, ServesOutcomes
+from perfport.data.measurement import Status
+from perfport.errors import ActuationError, MeasurementError
+from perfport.measure.actuators import Journal, actuators_for, applied, restore_abandoned, start_variables
+from perfport.measure.base import (
+    Actuator,
+    ChangesProcessors,
+    Configuration,
+    Meter,
+    Outcome,
+    RestoresState,
+    ServesOutcomes,
+)
 from perfport.measure.child_process import ChildLostError, ChildProcess, ChildTimedOutError
 from perfport.measure.conditions import conditions_now, stolen_s
+from perfport.measure.metering import Metering, Window
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
 from perfport.measure.session import measure_in_session
@@ -50,11 +59,18 @@ class _Request:
     rig: Rig
     system_levels: Mapping[str, Level | None]
     process_levels: Mapping[str, Level | None]
+    machine_levels: Mapping[str, Level | None]
+    load_levels: Mapping[str, Level | None]  # those of the machine's that runtimes look at when they are loaded
     seed: int
 
     @property
     def child_key(self) -> tuple[object, ...]:
-        return (self.rig, *sorted((name, str(level)) for name, level in self.process_levels.items()))
+        levels = {**self.process_levels, **self.load_levels}
+        return (self.rig, *sorted((name, str(level)) for name, level in levels.items()))
+
+    @property
+    def machine_key(self) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted((name, str(level)) for name, level in self.machine_levels.items()))
 
 
 class Runner:
@@ -67,14 +83,8 @@ class Runner:
 
     def __init__(self, protocol: Protocol, *, meters: Sequence[Meter] = ()) -> None:
         self._protocol = protocol
-        self._absent: dict[str, str] = {}
-        self._meters: list[Meter] = []
-        for meter in meters:
-            availability = meter.availability()
-            if isinstance(availability, Absent):
-                self._absent |= {found.name: availability.reason for found in meter.properties}
-            else:
-                self._meters.append(meter)
+        self._metering = Metering(meters)
+        self._journal = Journal()
         self._children: dict[tuple[object, ...], ChildProcess] = {}
         self._references: dict[Rig, Path] = {}
         self._no_reference: dict[Rig, str] = {}
@@ -96,7 +106,7 @@ class Runner:
     def end_children(self) -> None:
         """End every child; the next configuration starts a fresh one (at the end of a block)."""
         while self._children:
-            self._children.popitem()[1].close()
+            self._end_child(next(iter(self._children)))
 
     def measure(self, rig: Rig, configuration: Configuration, *, seed: int = 0, block: int = 0) -> Outcome:
         """Return what becomes of `configuration`; everything the system does wrong is an outcome.
@@ -118,30 +128,41 @@ class Runner:
             return rig.system.outcome(configuration, block=block)
         system_levels, around = rig.split(configuration)
         actuators = actuators_for(around)
-        in_child = {option.name for actuator in actuators if actuator.scope == "process" for option in actuator.options}
-        process_levels = {name: level for name, level in around.items() if name in in_child}
         machine = [actuator for actuator in actuators if actuator.scope == "machine"]
+        request = _Request(
+            rig,
+            system_levels,
+            process_levels=_levels_of([actuator for actuator in actuators if actuator.scope == "process"], around),
+            machine_levels=_levels_of(machine, around),
+            load_levels=_levels_of(
+                [actuator for actuator in machine if isinstance(actuator, ChangesProcessors)], around
+            ),
+            seed=seed,
+        )
         begin = time.perf_counter()
-        outcome = self._with_machine(_Request(rig, system_levels, process_levels, seed), machine, around)
-        absent = {**self._absent, **outcome.absent}
+        outcome = self._with_machine(request, machine)
+        absent = {**self._metering.absent, **outcome.absent}
         cost_s = time.perf_counter() - begin
         if not rig.system.is_isolated:
-            absent |= {found.name: "the system runs nothing" for meter in self._meters for found in meter.properties}
+            read = (found.name for meter in self._metering.meters for found in meter.properties)
+            absent |= dict.fromkeys(read, "the system runs nothing")
             cost_s = outcome.cost_s
         return replace(outcome, absent=absent if outcome.status is Status.OK else {}, cost_s=cost_s)
 
-    def _with_machine(
-        self, request: _Request, machine: Sequence[Actuator], levels: Mapping[str, Level | None]
-    ) -> Outcome:
+    def _with_machine(self, request: _Request, machine: Sequence[Actuator]) -> Outcome:
         conditions = conditions_now()
         stolen_before_s = stolen_s()
         with ExitStack() as stack:
             try:
-                stack.enter_context(applied(machine, levels))
+                back = stack.enter_context(applied(machine, request.machine_levels, journal=self._journal))
             except ActuationError as error:
                 if "unrestored" in error.details:
                     raise
                 return Outcome(Status.FAILED, error.message, conditions=conditions)
+            if back:
+                conditions["set"] = back
+            if request.rig.system.is_isolated:
+                self._metering.measure_idle(request.machine_key, self._protocol.window_s)
             outcome = self._run(request)
         stolen_after_s = stolen_s()
         if stolen_before_s is not None and stolen_after_s is not None:
@@ -176,7 +197,7 @@ class Runner:
         except ChildLostError as error:
             outcome = Outcome(Status.FAILED, f"{error} {_doing(child)}{_said(child)}")
         if not is_usable:
-            self._children.pop(request.child_key).close()
+            self._end_child(request.child_key)
         if outcome.status is not Status.OK and child.stage == "reference":
             # The default configuration is to blame, not this one: measure it without the check.
             self._no_reference[request.rig] = outcome.reason
@@ -198,44 +219,36 @@ class Runner:
                 "configuration": request.system_levels,
                 "seed": request.seed,
                 "reference": reference,
-                "window_s": self._window_s(),
+                "window_s": self._metering.length_s(self._protocol.window_s),
             }
         )
-        readings: dict[str, FloatArray] = {}
-        absent: dict[str, str] = {}
+        window = Window()
         try:
             while (message := child.receive(deadline))["event"] == "window":
-                readings, absent = self._read_meters(child, deadline)
-            return _outcome(message, readings, absent, self._no_reference.get(request.rig, ""))
+                window = self._read_meters(child, deadline, request)
+            return _outcome(message, window, self._no_reference.get(request.rig, ""))
         except (KeyError, TypeError, ValueError) as error:
             child.close()
             raise ChildLostError("the child sent an outcome that cannot be read") from error
 
-    def _window_s(self) -> float:
-        if not self._meters:
-            return 0.0
-        return max(self._protocol.window_s, *(meter.min_window_s for meter in self._meters))
-
-    def _read_meters(self, child: ChildProcess, deadline: float) -> tuple[dict[str, FloatArray], dict[str, str]]:
+    def _read_meters(self, child: ChildProcess, deadline: float, request: _Request) -> Window:
         """Let the child run on between start and stop of every meter; return readings per input."""
-        absent: dict[str, str] = {}
-        started: list[Meter] = []
-        for meter in self._meters:
-            try:
-                meter.start()
-                started.append(meter)
-            except MeterUnavailableError as error:
-                absent |= {found.name: error.message for found in meter.properties}
-        child.send({"go": True})
-        message = child.receive(deadline)
-        totals: dict[str, float] = {}
-        for meter in started:
-            try:
-                totals |= meter.stop()
-            except MeterUnavailableError as error:
-                absent |= {found.name: error.message for found in meter.properties}
-        inputs = int(message["inputs"])
-        return {name: np.array([total / inputs]) for name, total in totals.items()}, absent
+        inputs = 1
+        self._metering.start()
+        try:
+            child.send({"go": True})
+            inputs = int(child.receive(deadline)["inputs"])
+        finally:
+            # Also when the child is lost: no meter may go on reading.
+            window = self._metering.stop(inputs, idle=request.machine_key)
+        return window
+
+    def _end_child(self, key: tuple[object, ...]) -> None:
+        """End a child, and undo what it had set beyond itself: it is killed and cannot."""
+        child = self._children.pop(key)
+        child.close()
+        if child.leaves_traces:
+            restore_abandoned(self._journal)
 
     def _child(self, request: _Request) -> ChildProcess:
         """Return the child of this rig and these process-level levels, started if there is none."""
@@ -245,8 +258,11 @@ class Runner:
             self._children[key] = self._children.pop(key)
             return self._children[key]
         while len(self._children) >= _MOST_CHILDREN:
-            self._children.pop(next(iter(self._children))).close()
-        child = ChildProcess()
+            self._end_child(next(iter(self._children)))
+        child = ChildProcess(start_variables(request.process_levels))
+        child.leaves_traces = any(
+            isinstance(actuator, RestoresState) for actuator in actuators_for(request.process_levels)
+        )
         system = request.rig.system
         child.send(
             {
@@ -262,10 +278,17 @@ class Runner:
         problem = _problem_at_start(child)
         if problem:
             child.close()
+            if child.leaves_traces:
+                restore_abandoned(self._journal)
             name = request.rig.environment.name
             raise MeasurementError(f"environment '{name}': system '{system.name}' cannot be started: {problem}")
         self._children[key] = child
         return child
+
+
+def _levels_of(actuators: Sequence[Actuator], levels: Mapping[str, Level | None]) -> dict[str, Level | None]:
+    names = {option.name for actuator in actuators for option in actuator.options}
+    return {name: level for name, level in levels.items() if name in names}
 
 
 def _problem_at_start(child: ChildProcess) -> str:
@@ -278,19 +301,17 @@ def _problem_at_start(child: ChildProcess) -> str:
     return "" if message["event"] == "ready" else str(message["reason"])
 
 
-def _outcome(
-    message: Mapping[str, Any], readings: Mapping[str, FloatArray], absent: Mapping[str, str], no_reference: str
-) -> Outcome:
+def _outcome(message: Mapping[str, Any], window: Window, no_reference: str) -> Outcome:
     repetitions = {name: np.asarray(values, dtype=np.float64) for name, values in message["repetitions"].items()}
     status = Status(message["status"])
-    conditions = dict(message["conditions"])
+    conditions = {**message["conditions"], **window.conditions}
     if no_reference:
         conditions["output_unchecked"] = f"the default configuration failed: {no_reference}"
     return Outcome(
         status=status,
         reason=str(message["reason"]),
-        repetitions=repetitions | dict(readings) if status is Status.OK else {},
-        absent=absent,
+        repetitions=repetitions | window.readings if status is Status.OK else {},
+        absent=window.absent,
         conditions=conditions,
     )
 

@@ -10,7 +10,7 @@
 Unknown keys are errors that name the nearest known one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat
 from perfport.data.document import Document
 from perfport.data.environment import Fact
 from perfport.errors import UsageError
+from perfport.measure.actuators import options_named
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig, make_rig
 from perfport.measure.systems import make_system
@@ -45,6 +46,8 @@ class EnvironmentSpec(Document):
         actuators: Option -> level that holds for the whole environment; environment variables by
             their name (`ONEDNN_MAX_CPU_ISA: AVX2`), the processors used as `cpus: "0"`.
         levels: Option -> the only levels to use, instead of all the system has; one level fixes it.
+        options: Options of the machine to vary as well, beside those of the system: their names, or option ->
+            levels to use. The name of an actuator stands for all its options.
         space: A space of its own, instead of `levels` and of that of the campaign.
     """
 
@@ -55,6 +58,7 @@ class EnvironmentSpec(Document):
     settings: Mapping[str, Any] = Field(default_factory=dict)
     actuators: Mapping[str, _PlainFact] = Field(default_factory=dict)
     levels: Mapping[str, tuple[_PlainFact, ...]] = Field(default_factory=dict)
+    options: tuple[str, ...] | Mapping[str, tuple[_PlainFact, ...]] = ()
     space: SpaceDocument | None = None
 
 
@@ -173,12 +177,13 @@ def rig_of(spec: EnvironmentSpec, *, space: SpaceDocument | None = None) -> Rig:
     system = make_system(spec.system, settings)
     document = spec.space or (None if spec.levels else space)
     workload: dict[str, Fact] = dict(spec.workload)
+    chosen = _space_of(document) if document is not None else _restricted(system.space(), spec)
     return make_rig(
         spec.name,
         system,
         workload=workload,
         actuators=dict(spec.actuators),
-        space=_space_of(document) if document is not None else _restricted(system.space(), spec),
+        space=_with_machine_options(chosen, spec),
     )
 
 
@@ -205,8 +210,32 @@ def _restricted(space: Space, spec: EnvironmentSpec) -> Space:
             raise UsageError(
                 f"environment '{spec.name}', levels of '{name}': {given} is not possible; {option.allowed}"
             )
+    return _rebuilt(space, [_with_levels(option, spec.levels.get(option.name)) for option in space.options])
+
+
+def _with_machine_options(space: Space, spec: EnvironmentSpec) -> Space:
+    """Return the space with options of the machine behind those of the system."""
+    if not spec.options:
+        return space
+    levels: Mapping[str, tuple[Level, ...]] = spec.options if isinstance(spec.options, Mapping) else {}
+    added = options_named(spec.options)
+    names = [option.name for option in added]
+    wrong = next((name for name in levels if name not in names or not levels[name]), None)
+    if wrong is not None:
+        raise UsageError(
+            f"environment '{spec.name}', options: '{wrong}' must be an option with at least one level; "
+            f"options here are {', '.join(names)}"
+        )
+    both = sorted(set(names) & set(space.names))
+    if both:
+        raise UsageError(f"environment '{spec.name}': {', '.join(both)} is in the space and in options; keep one")
+    return _rebuilt(space, [*space.options, *(_with_levels(option, levels.get(option.name)) for option in added)])
+
+
+def _rebuilt(space: Space, options: Sequence[Option]) -> Space:
+    """Return the space with other options and its own rules."""
     return Space(
-        options=[_with_levels(option, spec.levels.get(option.name)) for option in space.options],
+        options=options,
         conditions=space.conditions,
         forbidden=space.forbidden,
         constraints=space.constraints,

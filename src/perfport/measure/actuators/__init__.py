@@ -1,16 +1,28 @@
-"""Actuators: what is set on the machine around the system, read back and restored."""
+"""Actuators: what is set on the machine around the system, noted, read back and restored."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
 from perfport import plugins
 from perfport.errors import ActuationError, UsageError
+from perfport.measure.actuators.applying import Restored, applied, restore_entries
+from perfport.measure.actuators.journal import Journal
 from perfport.measure.actuators.process import EnvironmentVariables
-from perfport.measure.base import Actuator
-from perfport.space.options import Level
+from perfport.measure.base import Absent, Actuator, SetsAtStart
+from perfport.space.options import Level, Option
 
-__all__ = ["BUILTIN", "actuators_for", "applied"]
+__all__ = [
+    "BUILTIN",
+    "Journal",
+    "Restored",
+    "actuators_for",
+    "applied",
+    "check_settable",
+    "make_actuator",
+    "options_named",
+    "restore_abandoned",
+    "start_variables",
+]
 
 BUILTIN = {
     "affinity": "perfport.measure.actuators.process:CpuAffinity",
@@ -18,6 +30,16 @@ BUILTIN = {
 }
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+def make_actuator(name: str) -> Actuator:
+    """Return the actuator of a name.
+
+    Raises:
+        UnknownPluginError: If no built-in and no plug-in has it.
+    """
+    actuator: Actuator = plugins.resolve("actuator", name, BUILTIN)()
+    return actuator
 
 
 def actuators_for(names: Iterable[str]) -> list[Actuator]:
@@ -37,7 +59,7 @@ def actuators_for(names: Iterable[str]) -> list[Actuator]:
     for kind in plugins.known_names("actuator", BUILTIN):
         if not wanted or kind == EnvironmentVariables.name:
             continue
-        actuator: Actuator = plugins.resolve("actuator", kind, BUILTIN)()
+        actuator = make_actuator(kind)
         known += actuator.options
         offered = {option.name for option in actuator.options}
         if offered & wanted:
@@ -52,45 +74,79 @@ def actuators_for(names: Iterable[str]) -> list[Actuator]:
     return found
 
 
-@contextmanager
-def applied(actuators: Sequence[Actuator], levels: Mapping[str, Level | None]) -> Iterator[dict[str, Level | None]]:
-    """Set `levels` for the length of the block, then restore what was found, last set first.
-
-    Args:
-        actuators: Each sets those of `levels` that are among its options.
-        levels: Option -> level; None unsets.
-
-    Yields:
-        The levels as read back.
+def options_named(names: Iterable[str]) -> list[Option]:
+    """Return the options of these names, in that order; the name of an actuator stands for all its options.
 
     Raises:
-        ActuationError: If a level is not taken (those already set are restored), or cannot be
-            restored afterwards (the others are restored all the same; `details` then has "unrestored").
+        UsageError: If nothing sets one of the names.
+        ActuationError: If an actuator named sets nothing here, with the reason.
     """
-    undo: list[tuple[Actuator, dict[str, Level | None]]] = []
-    back: dict[str, Level | None] = {}
-    try:
-        for actuator in actuators:
+    options: dict[str, Option] = {}
+    for name in names:
+        if name in plugins.known_names("actuator", BUILTIN):
+            actuator = make_actuator(name)
+            _require_available(actuator)
+            options |= {option.name: option for option in actuator.options}
+        else:
+            options |= {
+                option.name: option
+                for found in actuators_for([name])
+                for option in found.options
+                if option.name == name
+            }
+    return list(options.values())
+
+
+def check_settable(levels: Mapping[str, Sequence[Level]]) -> None:
+    """Check before the first run that every option can be set here, to each of its levels.
+
+    Args:
+        levels: Option -> the levels it will be set to.
+
+    Raises:
+        UsageError: If nothing sets an option, or a level is not one of it.
+        ActuationError: If an actuator cannot set anything here (it needs root, say), with the reason.
+    """
+    for actuator in actuators_for(levels):
+        mine = [option for option in actuator.options if option.name in levels]
+        _require_available(actuator)
+        for option in mine:
+            wrong = [level for level in levels[option.name] if not option.contains(level)]
+            # Variables take any text, and processors can be listed in more ways than there are levels.
+            if wrong and actuator.name not in ("environment", "affinity"):
+                raise UsageError(
+                    f"option '{option.name}': {wrong[0]!r} cannot be set here; {option.allowed}", option=option.name
+                )
+
+
+def start_variables(levels: Mapping[str, Level | None]) -> dict[str, str | None]:
+    """Return the environment variables a child with these process-level `levels` is started with; None unsets one."""
+    variables: dict[str, str | None] = {}
+    for actuator in actuators_for(levels):
+        if isinstance(actuator, SetsAtStart):
             mine = {option.name: levels[option.name] for option in actuator.options if option.name in levels}
-            if not mine:
-                continue
-            found = actuator.read()
-            # Noted before it is changed: an `apply` that fails half-way must be undone as well.
-            undo.append((actuator, {name: found[name] for name in mine}))
-            back |= actuator.apply(mine)
-        yield back
-    finally:
-        _restore(undo)
+            variables |= actuator.variables(mine)
+    return variables
 
 
-def _restore(undo: list[tuple[Actuator, dict[str, Level | None]]]) -> None:
-    problems: list[str] = []
-    unrestored: dict[str, Level | None] = {}
-    for actuator, levels in reversed(undo):
-        try:
-            actuator.apply(levels)
-        except ActuationError as error:
-            problems.append(error.message)
-            unrestored |= levels
-    if problems:
-        raise ActuationError(f"not everything could be restored: {'; '.join(problems)}", unrestored=unrestored)
+def restore_abandoned(journal: Journal | None = None) -> tuple[Restored, ...]:
+    """Put back what processes that are gone had found on this machine; return what became of each entry.
+
+    Hold the device lease meanwhile, or a campaign that begins could be undone.
+
+    Args:
+        journal: That of this machine if None.
+
+    Raises:
+        ActuationError: If the journal cannot be read.
+    """
+    journal = journal or Journal()
+    return restore_entries(journal, journal.abandoned(), make_actuator)
+
+
+def _require_available(actuator: Actuator) -> None:
+    availability = actuator.availability()
+    if isinstance(availability, Absent):
+        raise ActuationError(
+            f"actuator '{actuator.name}' cannot be used here: {availability.reason}", actuator=actuator.name
+        )

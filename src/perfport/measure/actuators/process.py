@@ -41,17 +41,34 @@ def _known_variables() -> dict[str, Option]:
             owner="actuator",
             description="Whether idle OpenMP threads sleep or spin.",
         ),
+        Option(
+            name="MALLOC_ARENA_MAX",
+            type="integer",
+            values=(1, 2, 4, 8),
+            default=8,
+            owner="actuator",
+            description="Most heaps of the GNU allocator: fewer save memory, more spare threads the lock.",
+        ),
     ]
     if platform.machine().lower() in {"x86_64", "amd64"}:
-        isa = Option(
-            name="ONEDNN_MAX_CPU_ISA",
-            type="ordinal",
-            values=_X86_LEVELS,
-            default="DEFAULT",
-            owner="actuator",
-            description="Highest instruction set oneDNN may use (OpenVINO, PyTorch).",
-        )
-        options.append(isa)
+        options += [
+            Option(
+                name="ONEDNN_MAX_CPU_ISA",
+                type="ordinal",
+                values=_X86_LEVELS,
+                default="DEFAULT",
+                owner="actuator",
+                description="Highest instruction set oneDNN may use (OpenVINO, PyTorch).",
+            ),
+            Option(
+                name="ATEN_CPU_CAPABILITY",
+                type="ordinal",
+                values=("default", "avx2", "avx512"),
+                default="avx512",
+                owner="actuator",
+                description="Highest instruction set of PyTorch's own kernels.",
+            ),
+        ]
     return {option.name: option for option in options}
 
 
@@ -82,6 +99,10 @@ class EnvironmentVariables:
     def read(self) -> dict[str, Level | None]:
         """Return the text of each variable; None where it is not set."""
         return {option.name: _typed(os.environ.get(option.name), option) for option in self.options}
+
+    def variables(self, levels: Mapping[str, Level | None]) -> dict[str, str | None]:
+        """Return them: the C library and the loader read theirs before the child could set them."""
+        return {name: None if level is None else str(level) for name, level in levels.items()}
 
     def apply(self, levels: Mapping[str, Level | None]) -> dict[str, Level | None]:
         """Set or unset (None) variables and return them as read back."""
