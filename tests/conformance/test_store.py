@@ -1,9 +1,5 @@
-"""What every store promises, whatever database holds it.
+"""What every store promises, whatever database holds it: SQLite in memory and in a file, PostgreSQL."""
 
-SQLite is judged always; PostgreSQL where PERFPORT_TEST_POSTGRES_URL names an empty database.
-"""
-
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.data import samples
@@ -19,41 +14,25 @@ from tests.unit.data.samples import BOARD, TIME, measurement
 
 from perfport.data.environment import Environment
 from perfport.data.measurement import Measurement, Property, Status, configuration_key
-from perfport.data.records import METADATA, VERSION_TABLE
 from perfport.data.store import Store
 from perfport.errors import NotEnoughDataError, StoreError
 from perfport.space.options import Option
 from perfport.space.space import Space
 
-POSTGRES = "PERFPORT_TEST_POSTGRES_URL"
 OTHER = Environment("other", hardware={"cores": 8})
 
 
-NEEDS_POSTGRES = [
-    pytest.mark.hardware,
-    pytest.mark.skipif(POSTGRES not in os.environ, reason=f"{POSTGRES} names no empty PostgreSQL database"),
-]
-LASTING = ["sqlite", pytest.param("postgres", marks=NEEDS_POSTGRES)]
+LASTING = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 lasting = pytest.mark.parametrize("where", LASTING, indirect=True)
 
 
 @pytest.fixture(params=["memory", *LASTING])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | Path]:
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
     if request.param == "memory":
-        yield ":memory:"
-    elif request.param == "sqlite":
-        yield tmp_path / "perfport.db"
-    else:
-        yield os.environ[POSTGRES]
-        empty(os.environ[POSTGRES])
-
-
-def empty(url: str) -> None:
-    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
-    METADATA.drop_all(engine)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
-    engine.dispose()
+        return ":memory:"
+    if request.param == "sqlite":
+        return tmp_path / "perfport.db"
+    return str(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ class Database:
             raise StoreError(f"'{scheme}://...' is no store; give a path, sqlite:///... or postgresql://...") from error
         except ModuleNotFoundError as error:
             raise MissingPackageError(
-                f"{where} needs the package '{error.name}'; install it: pip install 'psycopg[binary]'"
+                f"{where} needs the package '{error.name}'; install it: pip install 'perfport[fleet]'"
             ) from error
         return cls(engine, where, is_writable=not read_only)
 
