@@ -1,0 +1,116 @@
+"""Does the gate catch a real regression on this machine, and let an unchanged version pass?
+
+Each trial draws 20 configurations of an ONNX Runtime network at random and measures each in three versions: the old
+one, the same again, and a "new version" that silently ignores graph optimisation. The versions take turns in random
+order, so that what disturbs one disturbs the others; a campaign interleaves its environments likewise.
+`check_regression` with the rule "p90 slowdown > 10%" must pass the second and fail the third, and name graph
+optimisation as the cause. Measured for real; run it on an otherwise idle machine (about seven minutes).
+
+    python benchmarks/gate.py                  # 10 trials
+    python benchmarks/gate.py --trials 1       # a minute
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from perfport.advise.regression import RegressionCheck, check_regression
+from perfport.data.dataset import Dataset
+from perfport.data.environment import Fact
+from perfport.data.measurement import Property, Status
+from perfport.measure.base import Configuration, Outcome, Session
+from perfport.measure.protocol import Protocol
+from perfport.measure.rig import Rig, make_rig
+from perfport.measure.rows import configurations_of
+from perfport.measure.runner import Runner
+from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
+from perfport.seeding import rng_for
+
+TIME = Property("inference_time_s", "s")
+RULE, CAUSE = "p90 slowdown > 10%", "graph_optimisation"
+N_ROWS = 20
+PROTOCOL = Protocol(label="gate", warm_up_max_s=0.2, min_time_s=0.15, budget_s=0.4)
+
+
+class SilentlyOff(OnnxRuntimeSystem):
+    """The same runtime, but what is asked of graph optimisation is lost on the way."""
+
+    name = "onnxruntime"
+
+    @contextmanager
+    def open(self, configuration: Configuration, workload: Mapping[str, Fact], *, seed: int = 0) -> Iterator[Session]:
+        """Open with graph optimisation off, whatever the configuration says."""
+        with super().open({**configuration, CAUSE: "off"}, workload, seed=seed) as session:
+            yield session
+
+
+def measured(runner: Runner, rigs: Mapping[str, Rig], rows: pd.DataFrame, rng: np.random.Generator) -> list[Dataset]:
+    """Measure the rows on every rig, in turn; a row that fails has no response."""
+    runner.end_children()
+    names = list(rigs)
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
+    for configuration in configurations_of(rigs[names[0]].space, rows):
+        for name in rng.permutation(names).tolist():
+            outcomes[name].append(runner.measure(rigs[name], configuration))
+    return [_dataset(rigs[name], rows, outcomes[name]) for name in names]
+
+
+def _dataset(rig: Rig, rows: pd.DataFrame, outcomes: Sequence[Outcome]) -> Dataset:
+    is_ok = [found.status is Status.OK for found in outcomes]
+    time_s = [
+        float(np.median(found.repetitions[TIME.name])) if ok else np.nan
+        for found, ok in zip(outcomes, is_ok, strict=True)
+    ]
+    return Dataset(
+        rig.space,
+        rig.environment,
+        {TIME.name: TIME},
+        rows,
+        {TIME.name: time_s},
+        status=[str(found.status) for found in outcomes],
+    )
+
+
+def checked(runner: Runner, rigs: Mapping[str, Rig], trial: int) -> tuple[RegressionCheck, RegressionCheck]:
+    """Return the checks of the unchanged version and of the one that lost its optimisation."""
+    rng = rng_for(trial, "benchmark", "gate")
+    old, same, off = measured(runner, rigs, rigs["old"].space.sample(N_ROWS, rng), rng)
+    unchanged, lost = (check_regression(old, new, rule=RULE, seed=trial) for new in (same, off))
+    return unchanged, lost
+
+
+def main() -> None:
+    """Print each trial and how many went as they should."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--trials", type=int, default=10)
+    arguments.add_argument("--network", default="ppocr_det")
+    arguments.add_argument("--side", type=int, default=160, help="of the image, in pixels")
+    given = arguments.parse_args()
+    # A child process imports the system by the name of its module, and this one is called __main__ here.
+    sys.path.insert(0, str(Path(__file__).parent))
+    systems = {"old": OnnxRuntimeSystem, "same": OnnxRuntimeSystem, "off": import_module("gate").SilentlyOff}
+    rigs = {
+        name: make_rig(name, system(given.network, batches=()), workload={"side": given.side})
+        for name, system in systems.items()
+    }
+    passed = caught = named = 0
+    start = time.perf_counter()
+    with Runner(PROTOCOL) as runner:
+        for trial in range(given.trials):
+            unchanged, lost = checked(runner, rigs, trial)
+            first = " × ".join(lost.suspects[0].options) if lost.suspects else "none"
+            passed, caught, named = passed + unchanged.passed, caught + (not lost.passed), named + (first == CAUSE)
+            print(f"trial {trial}: unchanged: {unchanged}\n         lost:      {lost}", flush=True)
+    print(f"{given.trials} trials of {N_ROWS} measurements, rule '{RULE}', {time.perf_counter() - start:.0f} s:")
+    print(f"unchanged version passed {passed}, lost optimisation caught {caught}, named as the cause {named}")
+
+
+if __name__ == "__main__":
+    main()
