@@ -33,6 +33,7 @@ from perfport.model.base import Learner
 from perfport.model.gp import ArdKernel, ArdPrior, LogNormal, condition, fit_ard
 from perfport.model.mars import MARS
 from perfport.model.rows import usable_rows
+from perfport.model.sparse_network import SparseNetwork
 from perfport.model.stepwise import Criterion, least_squares, select_columns
 from perfport.model.threads import one_thread
 from perfport.plugins import resolve
@@ -59,6 +60,7 @@ BUILTIN: Mapping[str, str] = {
         "mars",
         "neural_network",
         "ridge",
+        "sparse_network",
         "stepwise",
         "svr",
         "tree",
@@ -100,6 +102,11 @@ def svr(random_state: int) -> Learner:
 def neural_network(random_state: int) -> Learner:
     """Return a small multi-layer perceptron, trained to the end: tables of this size need no batches."""
     return MLPRegressor(hidden_layer_sizes=(32, 32), solver="lbfgs", alpha=0.1, max_iter=500, random_state=random_state)  # type: ignore[no-any-return]
+
+
+def sparse_network(random_state: int) -> Learner:
+    """Return a deep network that is sparse in its first layer (Ha and Zhang 2019, DeepPerf); needs PyTorch."""
+    return SparseNetwork(random_state=random_state)
 
 
 def ridge(random_state: int) -> Learner:
