@@ -151,7 +151,7 @@ class _Teller:
         self.rename = RENAME if story.move == "openvino" else None
         self.candidates = _candidates(self.target, story.seed)
         self.absent: dict[str, str] = {}
-        self.measured: dict[str, dict[tuple[str, str, str, int], Measurement]] = {
+        self.measured: dict[str, dict[tuple[object, ...], Measurement]] = {
             rig.environment.name: {} for rig in (self.source, self.target)
         }
 
@@ -333,7 +333,7 @@ class _Teller:
             )
         if len(measured) < len(frame):
             raise KeyboardInterrupt
-        self.measured[rig.environment.name].update({found.key: found for found in measured})
+        self.measured[rig.environment.name].update({found.key[:4]: found for found in measured})
         return measured
 
     def dataset(self, rig: Rig, measured: Sequence[Measurement]) -> Dataset:

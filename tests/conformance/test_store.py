@@ -130,8 +130,8 @@ def test_done_tells_what_need_not_be_measured_again(store: Store) -> None:
     store.append([measurement(1), measurement(1, block=1), measurement(2, status=Status.FAILED)], campaign="first")
     store.append([measurement(4)], campaign="second")
     keys = {threads: configuration_key(measurement(threads).configuration) for threads in (1, 2, 4)}
-    assert store.done(BOARD.fingerprint, "", "first") == {(keys[1], 0), (keys[1], 1), (keys[2], 0)}
-    assert store.done(BOARD.fingerprint, "") == {(keys[1], 0), (keys[1], 1), (keys[2], 0), (keys[4], 0)}
+    assert store.done(BOARD.fingerprint, "", "first") == {(keys[1], 0, 0), (keys[1], 1, 0), (keys[2], 0, 0)}
+    assert store.done(BOARD.fingerprint, "") == {(keys[1], 0, 0), (keys[1], 1, 0), (keys[2], 0, 0), (keys[4], 0, 0)}
     assert store.done(BOARD.fingerprint, "another protocol") == set()
     assert store.done("0" * 16, "") == set()
     assert store.done(BOARD.fingerprint, "", "no such campaign") == set()

@@ -17,6 +17,7 @@ from perfport.errors import MeasurementError, MissingPackageError, UsageError
 from perfport.measure.campaign import Campaign, Progress, measure_configurations, plan_campaign, run_campaign
 from perfport.measure.lease import device_lease
 from perfport.measure.noise import replicate_error
+from perfport.measure.plan import Task
 from perfport.measure.protocol import Protocol
 from perfport.measure.side_by_side import measure_side_by_side
 from perfport.measure.spec import EnvironmentSpec
@@ -45,7 +46,10 @@ def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "perfport.db")
 
 
-def keys(store: Store) -> list[tuple[str, str, str, int]]:
+MeasurementKey = tuple[str, str, str, int, int]
+
+
+def keys(store: Store) -> list[MeasurementKey]:
     return [found.key for found in store.read()]
 
 
@@ -69,9 +73,9 @@ def test_a_campaign_is_planned_measured_and_read_back(store: Store, lease: Path)
     np.testing.assert_allclose(ratios, 1.0, atol=0.05)
 
 
-def task_key(task: object, campaign: Campaign) -> tuple[str, str, str, int]:
-    fingerprint, configuration, block = task.key  # type: ignore[attr-defined]
-    return fingerprint, configuration, campaign.protocol.key, block
+def task_key(task: Task, campaign: Campaign) -> MeasurementKey:
+    fingerprint, configuration, block = task.key
+    return fingerprint, configuration, campaign.protocol.key, block, task.attempt
 
 
 def test_environments_with_spaces_of_their_own_keep_them_in_the_store(store: Store, lease: Path) -> None:
@@ -152,6 +156,7 @@ def test_invalid_configurations_are_stored_outcomes(store: Store, lease: Path) -
         name: faults
         environments: [{name: here, system: "perfport.testing.fakes:FaultySystem"}]
         configurations: [{fault: none}, {fault: invalid}, {fault: raise}, {fault: nonsense}]
+        remeasure: 0
         protocol: {budget_s: 0.05, min_time_s: 0.0, warm_up_max_s: 0.01}
         """
     )
@@ -289,6 +294,7 @@ SLEEPING = """
 name: sleeping
 environments: [{name: here, system: synthetic, settings: {n_options: 5, mode: sleep, base_s: 0.002}}]
 configurations: 12
+remeasure: 0
 protocol: {budget_s: 0.25, min_time_s: 0.2, warm_up_max_s: 0.02}
 """
 

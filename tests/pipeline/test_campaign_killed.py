@@ -18,7 +18,7 @@ from perfport.measure.campaign import Campaign, run_campaign
 
 N_KILLS = 50
 N_MEASUREMENTS = 2 * (110 + 50)
-Key = tuple[str, str, str, int]
+Key = tuple[str, str, str, int, int]
 
 CAMPAIGN = """
 name: killed
@@ -27,6 +27,8 @@ environments:
 - {name: real, system: synthetic, settings: {seed: 2, n_options: 6, mode: sleep, base_s: 0.001}}
 configurations: 110
 replicates: 50
+sentinel_every: 0
+remeasure: 0
 protocol: {budget_s: 0.02, min_time_s: 0.01, warm_up_max_s: 0.01, min_repetitions: 3, max_repetitions: 20}
 """
 
@@ -127,5 +129,5 @@ def wait_for_growth(path: Path) -> None:
 
 
 def read_key(line: str) -> Key:
-    fingerprint, configuration, protocol, block = line.split()
-    return fingerprint, configuration, protocol, int(block)
+    fingerprint, configuration, protocol, block, attempt = line.split()
+    return fingerprint, configuration, protocol, int(block), int(attempt)

@@ -9,6 +9,7 @@ from perfport.data.dataset import Dataset
 from perfport.data.folding import log_standard_error
 from perfport.data.frames import infer_options, levels_of
 from perfport.data.measurement import FloatArray, Measurement, Property, Status, configuration_key, unit_of
+from perfport.data.standing import standing, worst_grade
 from perfport.errors import NotEnoughDataError
 from perfport.space.options import Level
 from perfport.space.space import Space
@@ -26,9 +27,10 @@ def dataset_of(
 
     A response is the median over blocks of the median over the repetitions of a block. Its standard
     error comes from the scatter between blocks where there are two or more, but is never smaller than
-    the repetitions within the blocks say; with one block it comes from the repetitions alone and
-    leaves out what differs from run to run. A configuration of which no block is ok has NaN responses
-    and its first other outcome as status.
+    the blocks say of themselves; with one block it is what the measurement says of itself (or its
+    repetitions, if it says nothing) and leaves out what differs from run to run. Only measurements
+    that stand count, see `standing`: none graded D beside a better one. A configuration of which no
+    block is ok has NaN responses and its first other outcome as status.
 
     Args:
         measurements: Of one environment; several blocks of one configuration are replicates.
@@ -53,25 +55,25 @@ def dataset_of(
             f"the first is {first.status}: {first.reason}"
         )
     known = properties or {}
-    folded = {name: [_folded(group, name) for group in blocks] for name in names}
+    counting = [standing(group) for group in blocks]
+    folded = {name: [_folded(group, name) for group in counting] for name in names}
     return Dataset(
         space=space,
         environment=measurements[0].environment,
         properties={name: known.get(name, Property(name, unit_of(name))) for name in names},
         configurations=space.frame([group[0].configuration for group in blocks]),
         responses={name: np.array([value for value, _ in folded[name]]) for name in names},
-        status=np.array([str(_outcome(group).status) for group in blocks]),
+        status=np.array([str(_outcome(group).status) for group in counting]),
         log_se={name: np.array([error for _, error in folded[name]]) for name in names},
         cost_s=np.array([sum(measurement.cost_s for measurement in group) for group in blocks]),
-        notes=_notes(blocks),
+        notes=_notes(counting),
     )
 
 
 def measurements_of(dataset: Dataset, *, protocol: str = TABLE_PROTOCOL) -> Iterator[Measurement]:
     """Yield one measurement a row, with one repetition a property; replicate rows become blocks.
 
-    A property that a row does not have is absent; the standard errors of a dataset have no place in a
-    measurement and are left out.
+    A property that a row does not have is absent.
     """
     seen: dict[str, int] = {}
     reasons = None if dataset.notes is None or "reason" not in dataset.notes else dataset.notes["reason"]
@@ -92,6 +94,9 @@ def measurements_of(dataset: Dataset, *, protocol: str = TABLE_PROTOCOL) -> Iter
             absent={name: "the table has no value" for name in values if name not in present},
             cost_s=cost_s if np.isfinite(cost_s) else 0.0,
             reason="" if status is Status.OK else str(reasons[row] if reasons is not None else "") or "as published",
+            log_se={
+                name: float(dataset.log_se[name][row]) for name in present if np.isfinite(dataset.log_se[name][row])
+            },
             protocol=protocol,
             block=seen[key],
         )
@@ -109,22 +114,22 @@ def inferred_space(measurements: Sequence[Measurement], *, name: str = "") -> Sp
 
 def _folded(group: Sequence[Measurement], name: str) -> tuple[float, float]:
     """Return (response, standard error of its logarithm) of one property, NaN where there is none."""
-    blocks = [measurement.repetitions[name] for measurement in group if name in measurement.repetitions]
-    if not blocks:
+    found = [measurement for measurement in group if name in measurement.repetitions]
+    if not found:
         return float("nan"), float("nan")
-    if len(blocks) == 1 and len(blocks[0]) == 1:
-        return float(blocks[0][0]), float("nan")
-    medians = np.array([np.median(repetitions) for repetitions in blocks])
-    return float(np.median(medians)), _error(blocks, medians)
+    medians = np.array([np.median(measurement.repetitions[name]) for measurement in found])
+    within = np.array(
+        [measurement.log_se.get(name, log_standard_error(measurement.repetitions[name])) for measurement in found]
+    )
+    return float(np.median(medians)), _error(within, medians)
 
 
-def _error(blocks: Sequence[FloatArray], medians: FloatArray) -> float:
-    within = np.array([log_standard_error(repetitions) for repetitions in blocks])
-    if len(blocks) == 1:
+def _error(within: FloatArray, medians: FloatArray) -> float:
+    if len(within) == 1:
         return float(within[0])
     # Independent errors of b blocks average to 1/b of the root of their sum of squares.
     known = within[np.isfinite(within)]
-    floor = float(np.sqrt(np.sum(known**2))) / len(blocks) if len(known) else 0.0
+    floor = float(np.sqrt(np.sum(known**2))) / len(within) if len(known) else 0.0
     return float(np.maximum(log_standard_error(medians), floor))
 
 
@@ -137,6 +142,10 @@ def _notes(blocks: Sequence[Sequence[Measurement]]) -> pd.DataFrame:
     notes = {
         "configuration_key": [configuration_key(group[0].configuration) for group in blocks],
         "reason": [outcome.reason for outcome in outcomes],
+        "grade": [worst_grade(group) for group in blocks],
+        "grade_reasons": [
+            "; ".join(dict.fromkeys(sum((found.grade_reasons for found in group), ()))) for group in blocks
+        ],
         "started_at": [outcome.started_at for outcome in outcomes],
     }
     counts = {

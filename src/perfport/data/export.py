@@ -24,7 +24,8 @@ def tidy_rows(measurements: Sequence[Measurement], units: Mapping[tuple[str, str
 
     Returns:
         Columns environment, fingerprint, `option.<name>` for every option, configuration_key, protocol,
-        block, status, reason, property, unit, repetition, value, cost_s, started_at. An option that an
+        block, attempt, status, reason, grade, grade_reasons, property, unit, repetition, value, cost_s,
+        started_at. An option that an
         environment does not have, or that is inactive, is missing.
     """
     frame = pd.DataFrame(list(_rows(measurements, units)), columns=_columns(measurements))
@@ -61,8 +62,9 @@ def write_rows(path: Path, measurements: Sequence[Measurement], units: Mapping[t
 
 def _columns(measurements: Sequence[Measurement]) -> list[str]:
     options = dict.fromkeys(f"option.{name}" for measurement in measurements for name in measurement.configuration)
-    after = ("configuration_key", "protocol", "block", "status", "reason", "property", "unit", "repetition", "value")
-    return ["environment", "fingerprint", *options, *after, "cost_s", "started_at"]
+    after = ("configuration_key", "protocol", "block", "attempt", "status", "reason", "grade", "grade_reasons")
+    values = ("property", "unit", "repetition", "value", "cost_s", "started_at")
+    return ["environment", "fingerprint", *options, *after, *values]
 
 
 def _rows(measurements: Sequence[Measurement], units: Mapping[tuple[str, str], str]) -> Iterator[dict[str, Any]]:
@@ -75,8 +77,11 @@ def _rows(measurements: Sequence[Measurement], units: Mapping[tuple[str, str], s
             "configuration_key": configuration_key(measurement.configuration),
             "protocol": measurement.protocol,
             "block": measurement.block,
+            "attempt": measurement.attempt,
             "status": str(measurement.status),
             "reason": measurement.reason,
+            "grade": measurement.grade,
+            "grade_reasons": "; ".join(measurement.grade_reasons),
             "cost_s": measurement.cost_s,
             "started_at": measurement.started_at,
         }

@@ -16,6 +16,7 @@ from perfport.errors import UsageError
 from perfport.space.options import Level
 
 __all__ = [
+    "GRADES",
     "Direction",
     "FloatArray",
     "Measurement",
@@ -29,6 +30,9 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 Direction = Literal["minimise", "maximise", "unclear"]
+
+# Best first; what they mean is said where they are given, in `perfport.measure.grading`.
+GRADES = ("A", "B", "C", "D")
 
 _UNIT_OF_ENDING = {unit: unit for unit in ("s", "ms", "us", "ns", "mJ", "kJ", "J", "mW", "W", "Hz", "MHz", "GHz")}
 _UNIT_OF_ENDING |= {"j": "J", "w": "W", "hz": "Hz", "bytes": "B", "c": "C", "pct": "%"}
@@ -122,6 +126,11 @@ class Measurement:
         protocol: Key of the measuring protocol used.
         block: Which repetition block of the campaign this is (replicates differ only in it).
         started_at: UTC start, ISO 8601.
+        attempt: Which attempt at this block; above 0 where an earlier one was too disturbed to count.
+        grade: How far the numbers can be trusted, A (best) to D; empty if nobody judged.
+        grade_reasons: What kept it from a better grade, the worst first.
+        log_se: Property -> standard error of the logarithm of its median, for properties about which more is
+            known than their repetitions tell (interference, dependence between repetitions).
     """
 
     configuration: Mapping[str, Level | None]
@@ -135,6 +144,10 @@ class Measurement:
     protocol: str = ""
     block: int = 0
     started_at: str = ""
+    attempt: int = 0
+    grade: str = ""
+    grade_reasons: tuple[str, ...] = ()
+    log_se: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "configuration", plain_configuration(self.configuration))
@@ -151,13 +164,30 @@ class Measurement:
             raise UsageError(f"property '{both[0]}' is measured and absent; it can only be one of them")
         if not (math.isfinite(self.cost_s) and self.cost_s >= 0):
             raise UsageError(f"cost_s is {self.cost_s}; a cost is finite and not negative")
-        if self.block < 0:
-            raise UsageError(f"block is {self.block}; blocks are counted from 0")
+        for name in ("block", "attempt"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; {name}s are counted from 0")
+        object.__setattr__(self, "grade_reasons", tuple(self.grade_reasons))
+        self._check_judgement()
+
+    def _check_judgement(self) -> None:
+        if self.grade not in ("", *GRADES) or (self.grade and self.status is not Status.OK):
+            raise UsageError(
+                f"grade is '{self.grade}' and status '{self.status}'; a measurement that is ok has one of "
+                f"{', '.join(GRADES)} or none, any other has none"
+            )
+        for name, error in self.log_se.items():
+            if name not in self.repetitions or not (math.isfinite(error) and error >= 0):
+                raise UsageError(
+                    f"log_se of '{name}' is {error}; give a finite number, not negative, "
+                    "for a property that was measured"
+                )
 
     @property
-    def key(self) -> tuple[str, str, str, int]:
-        """What makes it unique in a store: environment fingerprint, configuration key, protocol, block."""
-        return self.environment.fingerprint, configuration_key(self.configuration), self.protocol, self.block
+    def key(self) -> tuple[str, str, str, int, int]:
+        """What makes it unique in a store: environment fingerprint, configuration key, protocol, block, attempt."""
+        configuration = configuration_key(self.configuration)
+        return self.environment.fingerprint, configuration, self.protocol, self.block, self.attempt
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Measurement) and self.to_dict() == other.to_dict()
@@ -179,6 +209,10 @@ class Measurement:
             "protocol": self.protocol,
             "block": int(self.block),
             "started_at": self.started_at,
+            "attempt": int(self.attempt),
+            "grade": self.grade,
+            "grade_reasons": list(self.grade_reasons),
+            "log_se": {name: float(error) for name, error in self.log_se.items()},
         }
 
     @classmethod

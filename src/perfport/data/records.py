@@ -17,6 +17,7 @@ __all__ = [
     "CAMPAIGN_MEASUREMENT",
     "ENVIRONMENT",
     "MEASUREMENT",
+    "MEASUREMENT_KEY",
     "METADATA",
     "PROPERTY",
     "VERSION_TABLE",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 METADATA = sa.MetaData()
+MEASUREMENT_KEY = ("environment_fingerprint", "configuration_key", "protocol", "block", "attempt")
 # Not Alembic's default: a PostgreSQL database may hold the tables of other programs.
 VERSION_TABLE = "perfport_version"
 
@@ -81,7 +83,11 @@ MEASUREMENT = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("cost_s", sa.Double, nullable=False),
     sa.Column("started_at", sa.String(40), nullable=False),
-    sa.UniqueConstraint("environment_fingerprint", "configuration_key", "protocol", "block", name="uq_measurement"),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("grade", sa.String(1), nullable=False),
+    sa.Column("grade_reasons", sa.JSON, nullable=False),
+    sa.Column("log_se", sa.JSON, nullable=False),
+    sa.UniqueConstraint(*MEASUREMENT_KEY, name="uq_measurement"),
 )
 
 # A measurement may serve several campaigns: the second finds it done, and it still belongs to both.
@@ -124,7 +130,5 @@ def measurement_row(measurement: Measurement, environment_id: int, fingerprint: 
 
 def measurement_of(row: Mapping[str, Any], environment: Environment) -> Measurement:
     """Return the measurement of a row of `MEASUREMENT`."""
-    fields = ("configuration", "status", "repetitions", "absent", "cost_s", "conditions", "reason")
-    return Measurement(
-        environment=environment, **{name: row[name] for name in (*fields, "protocol", "block", "started_at")}
-    )
+    stated = {name for name in MEASUREMENT.c.keys() if not name.startswith("environment_")}  # noqa: SIM118
+    return Measurement(environment=environment, **{name: row[name] for name in stated - {"id", "configuration_key"}})

@@ -1,7 +1,7 @@
 """The store: every measurement, kept for good.
 
 A store only grows. One measurement is one row, unique on (environment fingerprint, configuration,
-protocol, block); adding it again changes nothing, so whoever was interrupted simply adds again.
+protocol, block, attempt); adding it again changes nothing, so whoever was interrupted simply adds again.
 `append` returns after the row is on disk: from then on a killed process, a second writer or a power
 cut does not lose it.
 
@@ -36,6 +36,7 @@ from perfport.data.records import (
     CAMPAIGN_MEASUREMENT,
     ENVIRONMENT,
     MEASUREMENT,
+    MEASUREMENT_KEY,
     PROPERTY,
     environment_row,
     measurement_of,
@@ -206,18 +207,21 @@ class Store:
             rows = connection.execute(query).mappings()
             return [measurement_of(dict(row), environments[row["environment_id"]]) for row in rows]
 
-    def done(self, environment_fingerprint: str, protocol: str, campaign: str | None = None) -> set[tuple[str, int]]:
-        """Return the (configuration key, block) pairs measured so, whatever their outcome.
+    def done(
+        self, environment_fingerprint: str, protocol: str, campaign: str | None = None
+    ) -> set[tuple[str, int, int]]:
+        """Return (configuration key, block, attempt) of what was measured so, whatever its outcome.
 
         With a campaign, those that belong to it; an unknown campaign or environment has none.
         """
         with self._database.reading() as connection:
-            query = sa.select(MEASUREMENT.c.configuration_key, MEASUREMENT.c.block).where(
+            told = (MEASUREMENT.c.configuration_key, MEASUREMENT.c.block, MEASUREMENT.c.attempt)
+            query = sa.select(*told).where(
                 MEASUREMENT.c.environment_fingerprint == environment_fingerprint, MEASUREMENT.c.protocol == protocol
             )
             if campaign is not None:
                 query = query.where(belongs_to(campaign))
-            return {(row.configuration_key, row.block) for row in connection.execute(query)}
+            return {(row.configuration_key, row.block, row.attempt) for row in connection.execute(query)}
 
     def environments(self) -> list[Environment]:
         """Return all environments in the order they were first seen."""
@@ -384,7 +388,7 @@ class Store:
     def _link(self, connection: sa.Connection, campaign_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
             return
-        keys = ("environment_fingerprint", "configuration_key", "protocol", "block")
+        keys = MEASUREMENT_KEY
         found = sa.select(sa.literal(campaign_id), MEASUREMENT.c.id).where(
             *(MEASUREMENT.c[key] == sa.bindparam(f"at_{key}") for key in keys)
         )

@@ -3,7 +3,8 @@
     Campaign (YAML) -> rigs -> tasks in block-randomised order -> Runner -> Measurement -> Store
 
 What is in the store under (environment fingerprint, configuration, protocol, block) is never
-measured again, so the same call goes on where it stopped, after Ctrl-C, `kill -9` or a power cut.
+measured again, unless it was too disturbed to count (see `requeue`). So the same call goes on where it
+stopped, after Ctrl-C, `kill -9` or a power cut.
 
 Example:
     >>> campaign = Campaign.read("campaign.yaml")  # doctest: +SKIP
@@ -14,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -25,16 +27,19 @@ from perfport.data.store import Store
 from perfport.errors import ActuationError
 from perfport.measure.actuators import restore_abandoned
 from perfport.measure.base import HasProperties, Meter, Outcome
+from perfport.measure.blocks import is_replicate
+from perfport.measure.grading import judge
 from perfport.measure.lease import device_lease
 from perfport.measure.metering import properties_read
 from perfport.measure.meters import make_meters
 from perfport.measure.meters.clock import ClockMeter
-from perfport.measure.plan import Task, measurements_of, plan_campaign, task_of, tasks_of
-from perfport.measure.progress import CampaignResult, Limits, Progress, ProgressCallback, Tally
+from perfport.measure.plan import Task, attempts_of, measurements_of, plan_campaign, task_of, tasks_of
+from perfport.measure.progress import CampaignResult, Limits, Progress, ProgressCallback, StoppedBy, Tally
 from perfport.measure.protocol import Protocol
+from perfport.measure.requeue import Remeasure, to_measure_again
 from perfport.measure.rig import Rig
 from perfport.measure.rows import configurations_of
-from perfport.measure.runner import Runner
+from perfport.measure.runner import OutOfTimeError, Runner
 from perfport.measure.spec import Campaign, EnvironmentSpec, rig_of
 from perfport.seeding import rng_for
 
@@ -44,6 +49,7 @@ __all__ = [
     "EnvironmentSpec",
     "Progress",
     "ProgressCallback",
+    "Remeasure",
     "measure_configurations",
     "measure_tasks",
     "plan_campaign",
@@ -72,7 +78,8 @@ def run_campaign(
         progress: Called before and after each measurement.
         stop: Asked between measurements; true ends the run.
         max_runs: Most measurements in this run.
-        max_time_s: No measurement begins that would, by those so far, end after this time.
+        max_time_s: The run ends within one repetition of this time: no measurement begins that would, by
+            those so far, end later, and one that does is broken off and made again next time.
         lease: Lock file of the device; that of this machine if None.
 
     Raises:
@@ -94,6 +101,7 @@ def run_campaign(
         progress=progress,
         limits=Limits(stop, max_runs, max_time_s),
         lease=lease,
+        remeasure=Remeasure(campaign.worst_kept, campaign.remeasure),
     )
 
 
@@ -109,6 +117,7 @@ def measure_configurations(
     progress: ProgressCallback | None = None,
     stop: Callable[[], bool] | None = None,
     lease: Path | None = None,
+    remeasure: Remeasure | None = None,
 ) -> list[Measurement]:
     """Measure the rows of a frame in one environment; rows already in the store are not measured again.
 
@@ -123,9 +132,11 @@ def measure_configurations(
         progress: Called before and after each measurement.
         stop: Asked between measurements; true ends early.
         lease: Lock file of the device; that of this machine if None.
+        remeasure: Which rows are measured again at the end; those graded D, once, if None.
 
     Returns:
-        One measurement a row, in the order of the rows; fewer (a subsequence) only if stopped.
+        One measurement a row (of several attempts the one that counts), in the order of the rows; fewer
+        (a subsequence) only if stopped.
     """
     protocol = protocol or Protocol()
     rig = environment if isinstance(environment, Rig) else rig_of(environment)
@@ -140,6 +151,7 @@ def measure_configurations(
         progress=progress,
         limits=Limits(stop),
         lease=lease,
+        remeasure=remeasure,
     )
     made = measurements_of([rig], store, protocol)
     return [made[task.key] for task in tasks if task.key in made]
@@ -156,13 +168,16 @@ def measure_tasks(
     limits: Limits | None = None,
     lease: Path | None = None,
     keep_children: bool = False,
+    remeasure: Remeasure | None = None,
 ) -> CampaignResult:
-    """Make the measurements of `tasks` that the store does not have, in order.
+    """Make the measurements of `tasks` that the store does not have, in order, then those that must be made again.
 
     Arguments are those of `run_campaign`; `keep_children` lets one child serve several blocks.
     """
+    remeasure = remeasure or Remeasure()
     n_total = len({task.key for task in tasks})
-    if not _left(tasks, store, protocol, campaign):
+    left, again = _left(tasks, store, protocol, campaign, remeasure)
+    if not left and not again:
         return Tally(n_total, n_total, progress).result("finished")
     outside = make_meters(meters)
     with (
@@ -172,22 +187,54 @@ def measure_tasks(
     ):
         _restore_machine()
         # Asked again under the lease: whoever held it may have measured the same.
-        left = _left(tasks, store, protocol, campaign)
+        left, again = _left(tasks, store, protocol, campaign, remeasure)
         tally = Tally(n_total, n_total - len(left), progress)
-        block = left[0].block if left else 0
-        for task in left:
-            reached = "asked" if is_interrupted() else (limits or Limits()).reached(tally)
+        loop = _Loop(runner, store, protocol, campaign, outside, tally, limits or Limits(), is_interrupted)
+        stopped_by = loop.measure(left, keep_children=keep_children)
+        while stopped_by is None:
+            again = _left(tasks, store, protocol, campaign, remeasure)[1]
+            if not again:
+                break
+            # One at a time: after some that are as bad again, the rest is not worth the time.
+            tally.expect(len(again))
+            runner.end_children()
+            stopped_by = loop.measure(again[:1])
+        return tally.result(stopped_by or "finished")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """What measuring one task after the other needs."""
+
+    runner: Runner
+    store: Store
+    protocol: Protocol
+    campaign: str | None
+    meters: Sequence[Meter]
+    tally: Tally
+    limits: Limits
+    is_interrupted: Callable[[], bool]
+
+    def measure(self, tasks: Sequence[Task], *, keep_children: bool = False) -> StoppedBy | None:
+        """Measure and store; return what ended it before the last task, None if nothing did."""
+        block = tasks[0].block if tasks else 0
+        for task in tasks:
+            reached = "asked" if self.is_interrupted() else self.limits.reached(self.tally)
             if reached is not None:
-                return tally.result(reached)
-            if task.block != block and not keep_children:
+                return reached
+            if task.block != block and is_replicate(task.block) and is_replicate(block) and not keep_children:
                 # Replicates are worth more when nothing of the first process is left to share.
-                runner.end_children()
-                block = task.block
-            tally.begin(task)
-            measurement = _measure(runner, task, protocol)
-            store.append([measurement], campaign=campaign, properties=_properties(task.rig, outside))
-            tally.end(task, measurement)
-    return tally.result("finished")
+                self.runner.end_children()
+            block = task.block if is_replicate(task.block) else block
+            self.tally.begin(task)
+            try:
+                measurement = _measure(self.runner, task, self.protocol, until=self.limits.until(self.tally))
+            except OutOfTimeError:
+                return "max_time"
+            properties = _properties(task.rig, self.meters)
+            self.store.append([measurement], campaign=self.campaign, properties=properties)
+            self.tally.end(task, measurement)
+        return None
 
 
 def _restore_machine() -> None:
@@ -204,24 +251,33 @@ def _restore_machine() -> None:
         )
 
 
-def _left(tasks: Sequence[Task], store: Store, protocol: Protocol, campaign: str | None) -> list[Task]:
-    """Return the tasks the store lacks, each once; those it has belong to `campaign` from now on."""
+def _left(
+    tasks: Sequence[Task], store: Store, protocol: Protocol, campaign: str | None, remeasure: Remeasure
+) -> tuple[list[Task], list[Task]]:
+    """Return the tasks the store lacks, each once, and those to be made again.
+
+    Those the store has belong to `campaign` from now on.
+    """
     distinct = {task.key: task for task in tasks}
-    made = measurements_of([task.rig for task in tasks], store, protocol)
+    made = attempts_of([task.rig for task in tasks], store, protocol)
     if campaign is not None:
         fingerprints = {fingerprint for fingerprint, _, _ in distinct}
         linked = {
-            (fingerprint, *pair)
+            (fingerprint, *told)
             for fingerprint in fingerprints
-            for pair in store.done(fingerprint, protocol.key, campaign)
+            for told in store.done(fingerprint, protocol.key, campaign)
         }
-        store.append([made[key] for key in distinct if key in made and key not in linked], campaign=campaign)
-    return [task for key, task in distinct.items() if key not in made]
+        theirs = (found for key in distinct for found in made.get(key, ()))
+        lacking = [found for found in theirs if (*found.key[:2], *found.key[3:]) not in linked]
+        if lacking:
+            store.append(lacking, campaign=campaign)
+    return [task for key, task in distinct.items() if key not in made], to_measure_again(tasks, made, remeasure)
 
 
-def _measure(runner: Runner, task: Task, protocol: Protocol) -> Measurement:
+def _measure(runner: Runner, task: Task, protocol: Protocol, *, until: float | None) -> Measurement:
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    outcome: Outcome = runner.measure(task.rig, task.configuration, seed=task.seed, block=task.block)
+    outcome: Outcome = runner.measure(task.rig, task.configuration, seed=task.seed, block=task.block, until=until)
+    judgement = judge(outcome, protocol)
     return Measurement(
         configuration=task.configuration,
         environment=task.rig.environment,
@@ -234,6 +290,10 @@ def _measure(runner: Runner, task: Task, protocol: Protocol) -> Measurement:
         protocol=protocol.key,
         block=task.block,
         started_at=started_at,
+        attempt=task.attempt,
+        grade=judgement.grade,
+        grade_reasons=judgement.reasons,
+        log_se=judgement.log_se,
     )
 
 

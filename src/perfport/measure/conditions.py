@@ -34,7 +34,7 @@ def process_conditions() -> dict[str, object]:
     """Return how this process is scheduled: `affinity` (processor numbers) and `scheduling` (policy)."""
     if sys.platform != "linux":
         return {}
-    policy = os.sched_getscheduler(0)
+    policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
     name = next((name for name in _POLICIES if getattr(os, name) == policy), str(policy))
     return {"affinity": sorted(os.sched_getaffinity(0)), "scheduling": name}
 

@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from perfport.data.measurement import Measurement, Status, configuration_key
+from perfport.data.standing import standing
+from perfport.measure.blocks import is_replicate
 from perfport.measure.timing import PRIMARY
 
 __all__ = ["ReplicateError", "replicate_error"]
@@ -36,7 +38,8 @@ def replicate_error(measurements: Iterable[Measurement], property: str = PRIMARY
     """Return the replicate error of one property.
 
     Args:
-        measurements: Of any environments and blocks; those that are not ok or lack the property are left out.
+        measurements: Of any environments and blocks; left out are those that are not ok or lack the property,
+            those graded D beside better ones, and those that are no replicates (sentinels, side by side).
         property: What is compared: the median over the repetitions of each measurement.
 
     Returns:
@@ -44,7 +47,7 @@ def replicate_error(measurements: Iterable[Measurement], property: str = PRIMARY
         one protocol.
     """
     groups: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
-    for found in measurements:
+    for found in standing([made for made in measurements if is_replicate(made.block)]):
         values = found.repetitions.get(property)
         if found.status is Status.OK and values is not None and len(values):
             key = (found.environment.fingerprint, configuration_key(found.configuration), found.protocol)

@@ -1,13 +1,16 @@
 """What a campaign will measure, in which order, and how long it will take."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from perfport.data.measurement import Measurement, configuration_key
+from perfport.data.standing import best_attempt
 from perfport.data.store import Store
 from perfport.errors import InvalidConfigurationError
+from perfport.measure.blocks import SENTINEL_BLOCK, SIDE_BY_SIDE_BLOCK
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
 from perfport.measure.rows import configurations_of
@@ -15,11 +18,24 @@ from perfport.measure.spec import Campaign
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 
-__all__ = ["Estimate", "Plan", "Task", "measurements_of", "plan_campaign", "task_of", "tasks_of"]
+__all__ = [
+    "Estimate",
+    "Plan",
+    "Task",
+    "TaskKey",
+    "attempts_of",
+    "measurements_of",
+    "plan_campaign",
+    "task_of",
+    "tasks_of",
+]
 
 # Opening a session and starting children, in seconds a configuration, before anything was measured.
 _OPENING_S = (0.05, 0.3, 2.0)
 _ENOUGH_MEASURED = 3
+
+
+TaskKey = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -31,16 +47,18 @@ class Task:
         configuration: What; levels of the rig's space, None for inactive options.
         block: In which block of the campaign.
         seed: For what is random about the run itself.
+        attempt: Above 0 if an earlier measurement was too disturbed to count.
     """
 
     rig: Rig
     configuration: dict[str, Level | None]
     block: int
     seed: int
+    attempt: int = 0
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Environment, configuration and block: under one protocol, this makes a measurement unique."""
+    def key(self) -> TaskKey:
+        """Environment, configuration and block: under one protocol, this is what is to be measured once."""
         return self.rig.environment.fingerprint, configuration_key(self.configuration), self.block
 
 
@@ -119,11 +137,15 @@ def tasks_of(campaign: Campaign, rigs: Sequence[Rig]) -> tuple[list[Task], list[
     Within a block every environment goes through its configurations in random order, the first
     (default) one first; environments take turns, in a random order in each round. So a slow drift
     falls on all of them alike. Environments with as many configurations share the order: where the
-    configurations are the same, each is measured at about the same time everywhere.
+    configurations are the same, each is measured at about the same time everywhere. Every
+    `sentinel_every` turns each environment measures its first configuration again.
     """
     limits: list[str] = []
     chosen = [_configurations(campaign, rig, limits) for rig in rigs]
     n_blocks = campaign.blocks if campaign.replicates else 1
+    longest = max(map(len, chosen))
+    every = _sentinel_every(campaign, longest + (n_blocks - 1) * min(campaign.replicates, longest))
+    turn = 0
     tasks: list[Task] = []
     for block in range(n_blocks):
         queues = []
@@ -135,10 +157,20 @@ def tasks_of(campaign: Campaign, rigs: Sequence[Rig]) -> tuple[list[Task], list[
             queues.append([configurations[index] for index in order])
         rng = rng_for(campaign.seed, "turns", block)
         for place in range(max(map(len, queues))):
+            turn += 1
             for index in rng.permutation(len(rigs)):
                 if place < len(queues[index]):
                     tasks.append(task_of(rigs[index], queues[index][place], block, campaign.seed))
+            if every and turn % every == 0:
+                sentinel = SENTINEL_BLOCK + turn // every - 1
+                tasks += [task_of(rig, own[0], sentinel, campaign.seed) for rig, own in zip(rigs, chosen, strict=True)]
     return tasks, limits
+
+
+def _sentinel_every(campaign: Campaign, n_turns: int) -> int:
+    """Return after how many turns a sentinel comes; seldom enough for their blocks in a huge campaign."""
+    most = SIDE_BY_SIDE_BLOCK - SENTINEL_BLOCK
+    return max(campaign.sentinel_every, math.ceil(n_turns / most)) if campaign.sentinel_every else 0
 
 
 def task_of(rig: Rig, configuration: dict[str, Level | None], block: int, seed: int) -> Task:
@@ -174,16 +206,25 @@ def _configurations(campaign: Campaign, rig: Rig, limits: list[str]) -> list[dic
     return list(distinct.values())[:n]
 
 
-def measurements_of(rigs: Sequence[Rig], store: Store, protocol: Protocol) -> dict[tuple[str, str, int], Measurement]:
-    """Return task key -> measurement for what the store has of these environments under this protocol."""
+def measurements_of(rigs: Sequence[Rig], store: Store, protocol: Protocol) -> dict[TaskKey, Measurement]:
+    """Return task key -> measurement for what the store has of these environments under this protocol.
+
+    Of several attempts the one that counts.
+    """
+    return {key: best_attempt(found) for key, found in attempts_of(rigs, store, protocol).items()}
+
+
+def attempts_of(rigs: Sequence[Rig], store: Store, protocol: Protocol) -> dict[TaskKey, list[Measurement]]:
+    """Return task key -> every attempt the store has of these environments under this protocol, in order."""
     known = {environment.fingerprint for environment in store.environments()}
     fingerprints = dict.fromkeys(rig.environment.fingerprint for rig in rigs)
-    return {
-        (fingerprint, configuration_key(measurement.configuration), measurement.block): measurement
-        for fingerprint in fingerprints
-        if fingerprint in known
-        for measurement in store.read(environment=fingerprint, protocol=protocol.key)
-    }
+    found: dict[TaskKey, list[Measurement]] = {}
+    for fingerprint in fingerprints:
+        if fingerprint in known:
+            for measurement in store.read(environment=fingerprint, protocol=protocol.key):
+                key = (fingerprint, configuration_key(measurement.configuration), measurement.block)
+                found.setdefault(key, []).append(measurement)
+    return found
 
 
 def _estimate(left: Sequence[Task], earlier: Iterable[Measurement], campaign: Campaign) -> Estimate:

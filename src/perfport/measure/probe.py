@@ -17,7 +17,7 @@ import psutil
 
 from perfport.data.environment import Fact
 
-__all__ = ["hardware_facts", "package_version", "software_facts", "usable_threads"]
+__all__ = ["cpu_quota", "hardware_facts", "package_version", "software_facts", "usable_threads"]
 
 # Flags that decide which kernels a runtime picks, strongest last.
 _NOTABLE_FLAGS = (
@@ -36,7 +36,7 @@ def hardware_facts(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) ->
     """
     cpu = _cpu_info(proc)
     flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
-    quota = _cpu_quota(proc, sys_root)
+    quota = cpu_quota(proc, sys_root)
     board = _text(sys_root / "firmware/devicetree/base/model")
     facts: dict[str, Fact] = {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
@@ -81,8 +81,8 @@ def usable_threads() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _cpu_quota(proc: Path, sys_root: Path) -> float | None:
-    """Processors' worth of time the process's control groups leave it, None if they leave all.
+def cpu_quota(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> float | None:
+    """Return the processors' worth of time the process's control groups leave it, None if they leave all.
 
     Source: Documentation/admin-guide/cgroup-v2.rst (cpu.max) and scheduler/sched-bwc.rst (cpu.cfs_*) of the kernel.
     """

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from perfport.data.measurement import Measurement, Status
@@ -46,6 +46,8 @@ class CampaignResult:
         n_before: Those already stored when the run began.
         n_measured: Those this run made.
         counts: Status -> number, of those this run made.
+        grades: Grade -> number, of those this run made; "" for outcomes without a grade.
+        n_again: Those this run made because an earlier one was too disturbed.
         stopped_by: "finished", "asked" (Ctrl-C or `stop`), "max_runs" or "max_time".
         elapsed_s: Length of this run.
     """
@@ -56,10 +58,12 @@ class CampaignResult:
     counts: dict[Status, int]
     stopped_by: StoppedBy
     elapsed_s: float
+    grades: dict[str, int] = field(default_factory=dict)
+    n_again: int = 0
 
     @property
     def is_finished(self) -> bool:
-        """Whether every measurement of the campaign is in the store."""
+        """Whether every measurement of the campaign is in the store, and no bad one is to be made again."""
         return self.n_before + self.n_measured == self.n_total
 
 
@@ -76,12 +80,18 @@ class Tally:
         self._n_before = n_before
         self._callback = callback
         self._counts: dict[Status, int] = {}
+        self._grades: dict[str, int] = {}
+        self._n_again = 0
         self._begin_s = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
         """Time since the run began."""
         return time.monotonic() - self._begin_s
+
+    def expect(self, n_again: int) -> None:
+        """Note how many are to be made again: the total then ends with them."""
+        self._n_total = self._n_before + self.n_measured + n_again
 
     def begin(self, task: Task) -> None:
         """Note that a measurement begins."""
@@ -91,12 +101,23 @@ class Tally:
         """Note that a measurement was stored."""
         self.n_measured += 1
         self._counts[measurement.status] = self._counts.get(measurement.status, 0) + 1
+        self._grades[measurement.grade] = self._grades.get(measurement.grade, 0) + 1
+        self._n_again += measurement.attempt > 0
         self._tell(task, measurement)
 
     def result(self, stopped_by: StoppedBy) -> CampaignResult:
         """Return what the run came to."""
+        # Given up: what was still to be made again is not.
+        n_total = self._n_before + self.n_measured if stopped_by == "finished" else self._n_total
         return CampaignResult(
-            self._n_total, self._n_before, self.n_measured, self._counts, stopped_by, round(self.elapsed_s, 3)
+            n_total,
+            self._n_before,
+            self.n_measured,
+            self._counts,
+            stopped_by,
+            round(self.elapsed_s, 3),
+            dict(sorted(self._grades.items())),
+            self._n_again,
         )
 
     def _tell(self, task: Task, measurement: Measurement | None) -> None:
@@ -116,12 +137,19 @@ class Limits:
     Attributes:
         stop: Asked between measurements; true ends the run.
         max_runs: Most measurements.
-        max_time_s: No measurement begins that would, by the mean of those so far, end after this time.
+        max_time_s: No measurement begins that would, by the mean of those so far, end after this time,
+            and none goes on after it.
     """
 
     stop: Callable[[], bool] | None = None
     max_runs: int | None = None
     max_time_s: float | None = None
+
+    def until(self, tally: Tally) -> float | None:
+        """Return when the present measurement must have ended, on the monotonic clock."""
+        if self.max_time_s is None:
+            return None
+        return time.monotonic() + self.max_time_s - tally.elapsed_s
 
     def reached(self, tally: Tally) -> StoppedBy | None:
         """Return which limit ends the run now, if one does."""

@@ -5,6 +5,7 @@ makes a stored measurement unique.
 """
 
 import hashlib
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,8 @@ class Protocol(Document):
         interval_width: Timed runs stop when the confidence interval of the median is narrower than
             this share of the median.
         confidence: Coverage of that interval.
+        scheduling: "auto" times in short real-time bursts, which no other program interrupts, wherever
+            that is allowed and measures the same thing; "plain" never. Which it was is a condition.
         timeout_s: Longest time for one configuration in all: open, warm up, timed runs, windows.
         window_s: Length of the second window in which meters outside the child are read; a meter
             that needs longer gets longer.
@@ -52,6 +55,7 @@ class Protocol(Document):
     budget_s: float = Field(default=1.0, gt=0)
     interval_width: float = Field(default=0.02, gt=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
+    scheduling: Literal["auto", "plain"] = "auto"
     timeout_s: float = Field(default=60.0, gt=0)
     window_s: float = Field(default=1.0, gt=0)
     output_tolerance: float = Field(default=0.3, gt=0)

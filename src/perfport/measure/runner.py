@@ -11,6 +11,7 @@ replaced after `Protocol.configurations_per_child`, after a crash and after a ti
 of several rigs wait side by side, asleep on their pipes, so that environments can be interleaved.
 """
 
+import math
 import os
 import shutil
 import sys
@@ -45,11 +46,15 @@ from perfport.measure.rig import Rig
 from perfport.measure.session import measure_in_session
 from perfport.space.options import Level
 
-__all__ = ["Runner"]
+__all__ = ["OutOfTimeError", "Runner"]
 
 _START_S = 60.0  # a child that has not loaded its system after this hangs
 _MOST_CHILDREN = 12  # children asleep use memory only, but not without limit
 _PRINTED_CHARS = 200
+
+
+class OutOfTimeError(Exception):
+    """The time given to the whole run was up in the middle of a measurement, which was broken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class _Request:
     machine_levels: Mapping[str, Level | None]
     load_levels: Mapping[str, Level | None]  # those of the machine's that runtimes look at when they are loaded
     seed: int
+    until: float | None = None
 
     @property
     def child_key(self) -> tuple[object, ...]:
@@ -108,7 +114,9 @@ class Runner:
         while self._children:
             self._end_child(next(iter(self._children)))
 
-    def measure(self, rig: Rig, configuration: Configuration, *, seed: int = 0, block: int = 0) -> Outcome:
+    def measure(
+        self, rig: Rig, configuration: Configuration, *, seed: int = 0, block: int = 0, until: float | None = None
+    ) -> Outcome:
         """Return what becomes of `configuration`; everything the system does wrong is an outcome.
 
         Args:
@@ -116,8 +124,10 @@ class Runner:
             configuration: Levels of the rig's options.
             seed: For what is random about the run itself.
             block: Replicate block, for systems that serve recorded outcomes.
+            until: When it must have ended, on the monotonic clock; None for `Protocol.timeout_s` alone.
 
         Raises:
+            OutOfTimeError: If that moment came first; there is no outcome then.
             MeasurementError: If the rig cannot be started at all (a package is missing, say).
             ActuationError: If something set on the machine could not be restored.
         """
@@ -138,6 +148,7 @@ class Runner:
                 [actuator for actuator in machine if isinstance(actuator, ChangesProcessors)], around
             ),
             seed=seed,
+            until=until,
         )
         begin = time.perf_counter()
         outcome = self._with_machine(request, machine)
@@ -193,6 +204,9 @@ class Runner:
             outcome = self._converse(child, request, self._reference(request.rig))
             is_usable = child.served < self._protocol.configurations_per_child
         except ChildTimedOutError:
+            if request.until is not None and time.monotonic() >= request.until:
+                self._children.pop(request.child_key)
+                raise OutOfTimeError from None
             outcome = Outcome(Status.TIMED_OUT, f"no answer for {self._protocol.timeout_s:g} s {_doing(child)}")
         except ChildLostError as error:
             outcome = Outcome(Status.FAILED, f"{error} {_doing(child)}{_said(child)}")
@@ -212,6 +226,8 @@ class Runner:
 
     def _converse(self, child: ChildProcess, request: _Request, reference: str) -> Outcome:
         deadline = time.monotonic() + self._protocol.timeout_s
+        if request.until is not None:
+            deadline = min(deadline, request.until)
         child.served += 1
         child.stage = "open"
         child.send(
@@ -275,7 +291,7 @@ class Runner:
                 "actuators": dict(request.process_levels),
             }
         )
-        problem = _problem_at_start(child)
+        problem = _problem_at_start(child, request.until)
         if problem:
             child.close()
             if child.leaves_traces:
@@ -291,10 +307,12 @@ def _levels_of(actuators: Sequence[Actuator], levels: Mapping[str, Level | None]
     return {name: level for name, level in levels.items() if name in names}
 
 
-def _problem_at_start(child: ChildProcess) -> str:
+def _problem_at_start(child: ChildProcess, until: float | None) -> str:
     try:
-        message = child.receive(time.monotonic() + _START_S)
+        message = child.receive(min(time.monotonic() + _START_S, math.inf if until is None else until))
     except ChildTimedOutError:
+        if until is not None and time.monotonic() >= until:
+            raise OutOfTimeError from None
         return f"the child did not load it within {_START_S:g} s{_said(child)}"
     except ChildLostError as error:
         return f"{error}{_said(child)}"

@@ -1,6 +1,5 @@
 """One configuration from open to close: what the child does, and the runner itself for recorded systems."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +17,8 @@ from perfport.measure.conditions import process_conditions
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.outputs import read_reference, write_reference, wrong_output
 from perfport.measure.protocol import Protocol
-from perfport.measure.timing import Timing, run_reader, time_session
-
-if sys.platform != "win32":
-    import resource
+from perfport.measure.timing import PRIMARY, Timing, relative_trend, run_reader, time_session
+from perfport.measure.watch import Watch
 
 __all__ = ["Hooks", "measure_in_session"]
 
@@ -84,7 +81,8 @@ def measure_in_session(
         open_begin = time.perf_counter()
         with system.open(configuration, workload, seed=seed) as session:
             conditions["open_s"] = round(time.perf_counter() - open_begin, 6)
-            outcome = _run(session, reference, protocol, hooks)
+            watch = Watch(protocol.scheduling, protocol.budget_s) if system.is_isolated else None
+            outcome = _run(session, reference, protocol, hooks, watch)
     except InvalidConfigurationError as error:
         outcome = Outcome(Status.INVALID, error.message)
     except MemoryError as error:
@@ -106,7 +104,7 @@ def _make_reference(system: System, workload: Mapping[str, Fact], path: Path, se
         write_reference(path, outputs)
 
 
-def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Hooks) -> Outcome:
+def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Hooks, watch: Watch | None) -> Outcome:
     hooks.stage("check")
     begin = time.perf_counter()
     problem = _output_problem(session, reference, protocol)
@@ -115,7 +113,7 @@ def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Ho
     if problem:
         return Outcome(Status.FAILED, problem, conditions=checked)
     hooks.stage("time")
-    outcome = _timed(session, protocol, hooks)
+    outcome = _timed(session, protocol, hooks, watch)
     if outcome.status is Status.OK:
         hooks.window(session)
     return replace(outcome, conditions={**checked, **outcome.conditions})
@@ -128,14 +126,13 @@ def _output_problem(session: Session, reference: Path | None, protocol: Protocol
     return wrong_output(session.output(), read_reference(reference), protocol.output_tolerance)
 
 
-def _timed(session: Session, protocol: Protocol, hooks: Hooks) -> Outcome:
-    switches_before = _involuntary_switches()
+def _timed(session: Session, protocol: Protocol, hooks: Hooks, watch: Watch | None) -> Outcome:
     begin = time.perf_counter()
-    timing = time_session(run_reader(session, ClockMeter()), protocol, check_alive=hooks.check_alive)
+    reader = run_reader(session, ClockMeter())
+    timing = time_session(reader, protocol, check_alive=hooks.check_alive, pacer=watch)
     conditions: dict[str, object] = {"timing_s": round(time.perf_counter() - begin, 6), **_loop_facts(timing)}
-    switches_after = _involuntary_switches()
-    if switches_before is not None and switches_after is not None:
-        conditions["involuntary_switches"] = switches_after - switches_before
+    if watch is not None:
+        conditions |= watch.facts()
     repetitions = {name: np.asarray(values, dtype=np.float64) for name, values in timing.repetitions.items()}
     for name, values in repetitions.items():
         # A system's own readings can be anything; only numbers that can be true are kept.
@@ -146,17 +143,17 @@ def _timed(session: Session, protocol: Protocol, hooks: Hooks) -> Outcome:
 
 
 def _loop_facts(timing: Timing) -> dict[str, object]:
-    return {
+    facts: dict[str, object] = {
         "warm_up_runs": timing.warm_up_runs,
         "warm_up_stable": timing.is_stable,
         "stopped_by": timing.stopped_by,
         "interval_width": round(timing.interval_width, 6) if np.isfinite(timing.interval_width) else None,
+        "trend": round(relative_trend(timing.repetitions[PRIMARY]), 6),
     }
-
-
-def _involuntary_switches() -> int | None:
-    """How often this process was interrupted in favour of another: the mark of interference."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if sys.platform != "win32" else None
+    cpu_s = timing.repetitions.get("cpu_time_s")
+    if cpu_s and (wall_s := sum(timing.repetitions[PRIMARY])) > 0:
+        facts["cpu_per_wall"] = round(sum(cpu_s) / wall_s, 4)
+    return facts
 
 
 def _told(kind: str, error: BaseException) -> str:

@@ -15,7 +15,8 @@ from perfport.data.measurement import Measurement, Status, configuration_key
 from perfport.data.store import Store
 from perfport.errors import UsageError
 from perfport.measure.base import Configuration
-from perfport.measure.campaign import ProgressCallback, measure_tasks
+from perfport.measure.blocks import SIDE_BY_SIDE_BLOCK
+from perfport.measure.campaign import ProgressCallback, Remeasure, measure_tasks
 from perfport.measure.plan import measurements_of, task_of
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
@@ -26,8 +27,6 @@ from perfport.seeding import rng_for
 
 __all__ = ["SideBySide", "measure_side_by_side"]
 
-# Far from the blocks of campaigns: these are replicates too, but share their child processes.
-FIRST_BLOCK = 1000
 MAX_ROUNDS = 1000
 
 
@@ -104,7 +103,7 @@ def measure_side_by_side(
     rig = environment if isinstance(environment, Rig) else rig_of(environment)
     rows = configurations_of(rig.space, configurations)
     protocol = protocol or Protocol()
-    first = FIRST_BLOCK + MAX_ROUNDS * _company(rows, seed)
+    first = SIDE_BY_SIDE_BLOCK + MAX_ROUNDS * _company(rows, seed)
     blocks = range(first, first + rounds)
     tasks = [[task_of(rig, row, block, seed) for block in blocks] for row in rows]
     if not 1 <= rounds <= MAX_ROUNDS or len({task.key for turns in tasks for task in turns[:1]}) < 2:
@@ -116,7 +115,16 @@ def measure_side_by_side(
         for place in range(rounds)
         for index in rng_for(seed, "side by side", place).permutation(len(rows))
     ]
-    measure_tasks(ordered, store, protocol, campaign=campaign, progress=progress, lease=lease, keep_children=True)
+    measure_tasks(
+        ordered,
+        store,
+        protocol,
+        campaign=campaign,
+        progress=progress,
+        lease=lease,
+        keep_children=True,
+        remeasure=Remeasure(times=0),  # later, it would no longer be beside the other
+    )
     made = measurements_of([rig], store, protocol)
     # Stopped early, the last rounds are missing, for every configuration alike.
     whole = [place for place in range(rounds) if all(turns[place].key in made for turns in tasks)]

@@ -21,6 +21,7 @@ from perfport.data.document import Document
 from perfport.data.environment import Fact
 from perfport.errors import UsageError
 from perfport.measure.actuators import options_named
+from perfport.measure.blocks import SENTINEL_BLOCK
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig, make_rig
 from perfport.measure.systems import make_system
@@ -80,6 +81,10 @@ class Campaign(Document):
             first), or the configurations themselves, which may be invalid.
         replicates: How many of them each later block measures again; 0 for none.
         blocks: Number of blocks, the first included, if there are replicates.
+        sentinel_every: After so many configurations each environment measures its first one again, which
+            tells of drift; 0 for never.
+        worst_kept: A row with a worse grade is measured again, after the others.
+        remeasure: How often at most; 0 for never.
         protocol: How one configuration is measured.
         meters: Read beside the clock, in a window of their own; recorded as absent where they are.
         seed: Decides the configurations drawn and the order.
@@ -93,7 +98,10 @@ class Campaign(Document):
     space: SpaceDocument | None = None
     configurations: Annotated[int, Field(ge=1)] | tuple[Mapping[str, _PlainFact | None], ...] = 60
     replicates: int = Field(default=0, ge=0)
-    blocks: int = Field(default=2, ge=1)
+    blocks: int = Field(default=2, ge=1, le=SENTINEL_BLOCK)
+    sentinel_every: int = Field(default=20, ge=0)
+    worst_kept: Literal["A", "B", "C", "D"] = "C"
+    remeasure: int = Field(default=1, ge=0, le=10)
     protocol: Protocol = Field(default_factory=Protocol)
     meters: tuple[str, ...] = ("energy",)
     seed: int = 0

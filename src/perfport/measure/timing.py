@@ -16,15 +16,31 @@ from functools import lru_cache
 from statistics import NormalDist, median
 from typing import Literal, Protocol
 
+import numpy as np
+
 from perfport.errors import MeasurementError
 from perfport.measure.base import AddsReadings, Meter, ReportsReadings, Session
 from perfport.measure.protocol import Protocol as MeasuringProtocol
 
-__all__ = ["PRIMARY", "RunReader", "Timing", "interval_ranks", "relative_interval_width", "run_reader", "time_session"]
+__all__ = [
+    "PRIMARY",
+    "Pacer",
+    "RunReader",
+    "Timing",
+    "dependence",
+    "interval_ranks",
+    "relative_interval_width",
+    "relative_trend",
+    "run_reader",
+    "time_session",
+]
 
 PRIMARY = "inference_time_s"
 
 StoppedBy = Literal["interval", "budget", "max_repetitions"]
+
+_FEWEST_FOR_TREND = 6
+_CHANCE = 2.5  # standard errors; halves of a steady run differ by more in one of eighty
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,30 @@ class RunReader(Protocol):
     def now_s(self) -> float:
         """Return the time that budgets are charged in, in seconds from any origin."""
         ...
+
+
+class Pacer(Protocol):
+    """Watches over the timed runs: how they are scheduled, and what happens beside them."""
+
+    def begin(self, run_s: float) -> None:
+        """Note that warm-up is over and timed runs follow, each of about `run_s` seconds."""
+        ...
+
+    def before_run(self) -> None:
+        """Do what is to be done between two timed runs, such as leaving the processor to others."""
+        ...
+
+    def end(self) -> None:
+        """Note that the timed runs are over, however they ended."""
+        ...
+
+
+class _NoPacer:
+    def begin(self, run_s: float) -> None: ...
+
+    def before_run(self) -> None: ...
+
+    def end(self) -> None: ...
 
 
 class _ClockedReader:
@@ -111,7 +151,11 @@ def run_reader(session: Session, meter: Meter) -> RunReader:
 
 
 def time_session(
-    read: RunReader, protocol: MeasuringProtocol, *, check_alive: Callable[[], None] = lambda: None
+    read: RunReader,
+    protocol: MeasuringProtocol,
+    *,
+    check_alive: Callable[[], None] = lambda: None,
+    pacer: Pacer | None = None,
 ) -> Timing:
     """Warm up, then repeat until the median is known to `protocol.interval_width` or the budget ends.
 
@@ -119,16 +163,29 @@ def time_session(
         read: Runs once.
         protocol: Bounds of both phases.
         check_alive: Called before each run; raises to end the loop (a child whose parent is gone).
+        pacer: Watches over the timed runs.
     """
+    pacer = pacer or _NoPacer()
     begin_s = read.now_s()
     warm_up_runs, is_stable = _warm_up(read, protocol, check_alive)
+    pacer.begin((read.now_s() - begin_s) / warm_up_runs)
+    try:
+        repetitions, stopped_by = _timed_runs(read, protocol, check_alive, pacer)
+    finally:
+        pacer.end()
+    width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
+    return Timing(repetitions, warm_up_runs, is_stable, stopped_by, width, read.now_s() - begin_s)
+
+
+def _timed_runs(
+    read: RunReader, protocol: MeasuringProtocol, check_alive: Callable[[], None], pacer: Pacer
+) -> tuple[dict[str, list[float]], StoppedBy]:
     repetitions: dict[str, list[float]] = {}
     start_s = read.now_s()
     next_check = protocol.min_repetitions
-    width = math.inf
-    stopped_by: StoppedBy = "max_repetitions"
     for n in range(1, protocol.max_repetitions + 1):
         check_alive()
+        pacer.before_run()
         for name, value in read().items():
             repetitions.setdefault(name, []).append(value)
         if n < protocol.min_repetitions:
@@ -137,15 +194,11 @@ def time_session(
         # OPTIM: sorting after every run would cost more than a short run; after 10 % more runs it does not.
         if n >= next_check and elapsed_s >= protocol.min_time_s:
             next_check = max(n + 1, math.ceil(n * 1.1))
-            width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
-            if width <= protocol.interval_width:
-                stopped_by = "interval"
-                break
+            if relative_interval_width(repetitions[PRIMARY], protocol.confidence) <= protocol.interval_width:
+                return repetitions, "interval"
         if elapsed_s >= protocol.budget_s:
-            stopped_by = "budget"
-            break
-    width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
-    return Timing(repetitions, warm_up_runs, is_stable, stopped_by, width, read.now_s() - begin_s)
+            return repetitions, "budget"
+    return repetitions, "max_repetitions"
 
 
 def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable[[], None]) -> tuple[int, bool]:
@@ -170,24 +223,77 @@ def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable
 def relative_interval_width(values: Sequence[float], confidence: float) -> float:
     """Return the width of the confidence interval of the median, as a share of the median.
 
-    The interval is that of the order statistics, which assumes nothing about the distribution but
-    independent repetitions; interference that lasts longer than a run makes it too narrow, which
+    The interval is that of the order statistics: what a bootstrap of the median comes to when every
+    resample is drawn, without its random numbers, and never too narrow for few values. Where
+    repetitions depend on each other (interference that lasts longer than a run) it is widened as a
+    bootstrap of blocks would be, by `dependence`. What lasts longer than all repetitions together
     only replicate blocks can show.
 
     Args:
-        values: Repetitions, positive, any order, shape (n,).
+        values: Repetitions, positive, in the order they were taken, shape (n,).
         confidence: Coverage at least aimed at, within (0, 1).
 
     Returns:
         The share; infinite where n is too small for an interval of that confidence.
+
+    Source:
+        B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, section 10.3 (the median).
     """
-    ranks = interval_ranks(len(values), confidence)
+    n = len(values)
+    ranks = interval_ranks(n, confidence)
     if ranks is None:
         return math.inf
     ordered = sorted(values)
     middle = median(ordered)
-    spread = ordered[ranks[1] - 1] - ordered[ranks[0] - 1]
+    reach = (ranks[1] - ranks[0]) / 2 * math.sqrt(dependence(values))
+    lower = max(1, math.floor((n + 1) / 2 - reach))
+    spread = ordered[n - lower] - ordered[lower - 1]
     return spread / middle if middle > 0 else math.inf
+
+
+def dependence(values: Sequence[float]) -> float:
+    """Return how many times more the median varies than that of as many independent values; at least 1.
+
+    1 + 2 sum_k rho_k, with rho_k the autocorrelation, at lag k, of being above or below the median,
+    summed while it is larger than chance explains (two standard errors, 2 / sqrt(n)).
+
+    Args:
+        values: In the order they were taken, shape (n,).
+    """
+    array = np.asarray(values)
+    signs = np.sign(array - np.median(array))
+    power = float(signs @ signs)
+    if power == 0:
+        return 1.0
+    total, chance = 1.0, 2 / math.sqrt(len(array))
+    for lag in range(1, len(array) // 2):
+        correlation = float(signs[:-lag] @ signs[lag:]) / power
+        if correlation <= chance:
+            break
+        total += 2 * correlation
+    return total
+
+
+def relative_trend(values: Sequence[float]) -> float:
+    """Return by which share the later half of the values lies above the earlier half; negative if below.
+
+    The difference of the halves' medians as a share of the first; 0 where it is no larger than chance
+    explains, or there are too few values to tell.
+
+    Args:
+        values: Positive, in the order they were taken, shape (n,).
+    """
+    n = len(values)
+    if n < _FEWEST_FOR_TREND or min(values) <= 0:
+        return 0.0
+    logs = np.log(np.asarray(values, dtype=np.float64))
+    halves = logs[: n // 2], logs[-(n // 2) :]
+    first, second = (float(np.median(half)) for half in halves)
+    # 1.4826 median absolute deviations are the deviation of a normal distribution, whose median
+    # scatters sqrt(pi / 2) times as much as its mean.
+    spread = 1.4826 * float(np.median(np.abs(np.concatenate([halves[0] - first, halves[1] - second]))))
+    chance = _CHANCE * spread * math.sqrt(math.pi / 2) * math.sqrt(4 / n)
+    return math.expm1(second - first) if abs(second - first) > chance else 0.0
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Environment
-from perfport.data.measurement import Measurement, Property, Status
+from perfport.data.measurement import GRADES, Measurement, Property, Status
 from perfport.space.options import Option
 from perfport.space.space import Space
 
@@ -124,6 +124,10 @@ def measurements(draw: st.DrawFn) -> Measurement:
         protocol=draw(names),
         block=draw(st.integers(0, 9)),
         started_at=draw(st.sampled_from(["", "2026-11-22T10:00:00.000+00:00"])),
+        attempt=draw(st.integers(0, 2)),
+        grade=draw(st.sampled_from(["", *GRADES])) if is_ok else "",
+        grade_reasons=tuple(draw(st.lists(texts, max_size=2))),
+        log_se={name: draw(numbers) for name in measured if draw(st.booleans())},
     )
 
 

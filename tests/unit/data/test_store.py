@@ -8,11 +8,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from tests.unit.data import samples
 from tests.unit.data.samples import TIME, measurement
@@ -20,7 +23,15 @@ from tests.unit.data.samples import TIME, measurement
 import perfport.data
 from perfport.data.database import HEAD
 from perfport.data.measurement import Measurement
-from perfport.data.records import METADATA
+from perfport.data.records import (
+    CAMPAIGN,
+    CAMPAIGN_MEASUREMENT,
+    ENVIRONMENT,
+    MEASUREMENT,
+    METADATA,
+    environment_row,
+    measurement_row,
+)
 from perfport.data.store import Store
 from perfport.data.tables import read_tables
 from perfport.errors import MissingPackageError, StoreError, TableError
@@ -63,6 +74,36 @@ def test_the_newest_migration_is_the_schema_the_code_expects() -> None:
     revisions = [script.revision for script in scripts.walk_revisions()]
     # Newer schemas are recognised by comparing revisions as text.
     assert revisions == sorted(revisions, reverse=True)
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date_with_nothing_lost(path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        found = [measurement(block=block) for block in range(3)]
+        environment = environment_row(samples.BOARD)
+        connection.execute(sa.insert(ENVIRONMENT).values(id=1, **environment))
+        connection.execute(sa.insert(CAMPAIGN).values(id=1, name="first", spec={}, created_at=""))
+        new = {"attempt", "grade", "grade_reasons", "log_se"}
+        for number, made in enumerate(found, 1):
+            row = measurement_row(made, 1, samples.BOARD.fingerprint)
+            old = {name: value for name, value in row.items() if name not in new}
+            columns = [column for column in MEASUREMENT.c if column.name not in new]
+            table = sa.table("measurement", *(sa.column(column.name, column.type) for column in columns))
+            connection.execute(sa.insert(table).values(id=number, **old))
+            connection.execute(sa.insert(CAMPAIGN_MEASUREMENT).values(campaign_id=1, measurement_id=number))
+    engine.dispose()
+    with Store.open(path) as store:
+        assert store.read(campaign="first") == found
+        assert store.append([replace(found[0], attempt=1, grade="B", grade_reasons=("loud",))], campaign="first") == 1
+        assert store.append(found) == 0
+        assert store.read(campaign="first")[-1].grade == "B"
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
 
 
 def test_files_are_in_wal_mode_and_every_commit_waits_for_the_disk(path: Path) -> None:
@@ -225,7 +266,7 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE perfport_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(StoreError, match=r"schema 9999 is newer than 0001, .*; update perfport"):
+    with pytest.raises(StoreError, match=r"schema 9999 is newer than 0002, .*; update perfport"):
         Store.open(path)
 
 

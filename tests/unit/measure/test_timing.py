@@ -10,7 +10,14 @@ from scipy.stats import binom
 
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.protocol import Protocol
-from perfport.measure.timing import interval_ranks, relative_interval_width, run_reader, time_session
+from perfport.measure.timing import (
+    dependence,
+    interval_ranks,
+    relative_interval_width,
+    relative_trend,
+    run_reader,
+    time_session,
+)
 
 
 class ScriptedSession:
@@ -138,3 +145,54 @@ def test_many_repetitions_use_the_normal_approximation() -> None:
 def test_few_repetitions_have_no_interval() -> None:
     assert interval_ranks(5, 0.95) is None
     assert math.isinf(relative_interval_width([1.0, 1.0], 0.95))
+
+
+def wandering(n: int, rng: np.random.Generator, persistence: float) -> list[float]:
+    """Repetitions whose logarithm is autoregressive: interference comes and goes."""
+    noise = rng.standard_normal(n)
+    for index in range(1, n):
+        noise[index] = persistence * noise[index - 1] + math.sqrt(1 - persistence**2) * noise[index]
+    return [float(value) for value in np.exp(0.1 * noise)]
+
+
+@pytest.mark.parametrize(("persistence", "least"), [(0.0, 0.93), (0.8, 0.86)])
+def test_the_interval_covers_the_median_also_where_repetitions_depend_on_each_other(
+    persistence: float, least: float
+) -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        values = wandering(200, rng, persistence)
+        # The width alone is told; an interval of that width around the median covers as often.
+        half = relative_interval_width(values, 0.95) / 2
+        covered += abs(1 / float(np.median(values)) - 1) <= half
+    assert covered / 400 >= least
+
+
+def test_it_is_as_wide_as_that_of_a_block_bootstrap() -> None:
+    rng = np.random.default_rng(1)
+    ours, theirs = [], []
+    for _ in range(20):
+        values = np.array(wandering(200, rng, 0.8))
+        starts = rng.integers(0, 180, (400, 10))
+        resampled = values[(starts[:, :, None] + np.arange(20)).reshape(400, -1)]
+        lower, upper = np.quantile(np.median(resampled, axis=1), [0.025, 0.975])
+        theirs.append((upper - lower) / float(np.median(values)))
+        ours.append(relative_interval_width(values.tolist(), 0.95))
+    assert float(np.median(ours)) == pytest.approx(float(np.median(theirs)), rel=0.3)
+
+
+def test_independent_repetitions_are_hardly_ever_called_dependent() -> None:
+    rng = np.random.default_rng(2)
+    found = [dependence(wandering(100, rng, 0.0)) for _ in range(200)]
+    assert float(np.mean(found)) < 1.1
+    assert dependence([1.0] * 10) == 1.0
+
+
+def test_a_trend_is_told_and_chance_is_not() -> None:
+    rng = np.random.default_rng(3)
+    steady = [wandering(100, rng, 0.0) for _ in range(100)]
+    assert sum(relative_trend(values) != 0 for values in steady) <= 5
+    rising = [value * (1.0 if index < 50 else 1.2) for index, value in enumerate(steady[0])]
+    assert relative_trend(rising) == pytest.approx(0.2, abs=0.05)
+    assert relative_trend([1.0, 2.0, 3.0]) == 0.0
