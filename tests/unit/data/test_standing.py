@@ -1,5 +1,7 @@
 """Which measurements count."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.unit.data.samples import TIME, measurement
@@ -10,7 +12,7 @@ from perfport.data.measurement import Measurement, Status
 from perfport.data.standing import is_bad, standing, worst_grade
 
 
-def graded(grade: str, value: float = 0.1, **more: object) -> Measurement:
+def graded(grade: str, value: float = 0.1, **more: Any) -> Measurement:
     return measurement(values=[value], grade=grade, **more)
 
 

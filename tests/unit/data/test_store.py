@@ -101,9 +101,9 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_with_nothing_lost(pat
         assert store.append([replace(found[0], attempt=1, grade="B", grade_reasons=("loud",))], campaign="first") == 1
         assert store.append(found) == 0
         assert store.read(campaign="first")[-1].grade == "B"
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    connection.close()
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+    raw.close()
 
 
 def test_files_are_in_wal_mode_and_every_commit_waits_for_the_disk(path: Path) -> None:
