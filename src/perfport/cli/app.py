@@ -22,6 +22,7 @@ app = typer.Typer(
     name="perfport",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Carry a performance model of a DNN system to a new environment with a handful of measurements.",
     epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 130 interrupted.",

@@ -74,6 +74,9 @@ class Database:
         else:
             database = cls._of_file(Path(url_or_path), create=create, read_only=read_only)
         try:
+            if read_only and database._is_older():
+                # Rows of an older schema cannot be read as they are; whoever may write brings them up to date.
+                cls.open(url_or_path, create=False, read_only=False).close()
             database._bring_up_to_date()
         except PerfError:
             database.close()
@@ -176,6 +179,10 @@ class Database:
             advice = next((advice for sign, advice in _ADVICE if sign in text.lower()), f"the database says: {text}")
             raise StoreError(f"{self.where}: {advice}", where=self.where, cause=text) from error
 
+    def _is_older(self) -> bool:
+        with self.reading() as connection:
+            return (self._version(connection) or HEAD) < HEAD
+
     def _bring_up_to_date(self) -> None:
         with self.reading() as connection:
             version = self._version(connection)
@@ -183,7 +190,8 @@ class Database:
             return
         if not self.is_writable:
             raise StoreError(
-                f"{self.where}: an older schema ({version or 'none'}) and read-only; open it for writing once"
+                f"{self.where}: an older schema ({version or 'none'}) that must be brought up to date, and read-only; "
+                "copy it to where you may write"
             )
         if self._engine.dialect.name == "sqlite":
             self._keep_a_log()

@@ -76,7 +76,8 @@ def test_the_newest_migration_is_the_schema_the_code_expects() -> None:
     assert revisions == sorted(revisions, reverse=True)
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date_with_nothing_lost(path: Path) -> None:
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_store_of_the_first_schema_is_brought_up_to_date_with_nothing_lost(path: Path, read_only: bool) -> None:
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = Config()
@@ -96,8 +97,9 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_with_nothing_lost(pat
             connection.execute(sa.insert(table).values(id=number, **old))
             connection.execute(sa.insert(CAMPAIGN_MEASUREMENT).values(campaign_id=1, measurement_id=number))
     engine.dispose()
-    with Store.open(path) as store:
+    with Store.open(path, read_only=read_only) as store:
         assert store.read(campaign="first") == found
+    with Store.open(path) as store:
         assert store.append([replace(found[0], attempt=1, grade="B", grade_reasons=("loud",))], campaign="first") == 1
         assert store.append(found) == 0
         assert store.read(campaign="first")[-1].grade == "B"
