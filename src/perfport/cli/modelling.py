@@ -116,7 +116,8 @@ def transfer(
         return
     from perfport.report.terminal import show_rows, show_verdict
 
-    out.print(f"{property} of {target}, from {len(sources)} sources and {len(chosen)} target rows:", markup=False)
+    n_sources = f"{len(sources)} source{'' if len(sources) == 1 else 's'}"
+    out.print(f"{property} of {target}, from {n_sources} and {len(chosen)} target rows:", markup=False)
     out.print(show_rows(chosen.configurations, {property: chosen.responses[property]}, built.property))
     out.print(show_verdict(built.verdict))
     if checked is not None:

@@ -248,7 +248,7 @@ def test_urls_of_other_kinds_are_refused_without_telling_the_password(url: str) 
 
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingPackageError, match=r"needs .* 'psycopg'; install it: pip install 'psycopg\[binary\]'"):
+    with pytest.raises(MissingPackageError, match=r"needs .* 'psycopg'; install it: pip install 'perfport\[fleet\]'"):
         Store.open("postgresql://localhost/perfport")
 
 
