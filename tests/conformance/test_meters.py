@@ -1,31 +1,27 @@
-"""Every built-in meter, and the fakes, through the kit; energy on recorded trees, since few machines have counters."""
+"""Every built-in meter, and the fakes, through the kit: on this machine, and on constructed trees of others."""
 
 import tempfile
 from pathlib import Path
 
+from tests import trees
+from tests.unit.measure.fake_zeus import FakeMonitor
+
 from perfport.measure.base import Meter
+from perfport.measure.meters.battery import BatteryMeter
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.meters.energy import EnergyMeter
+from perfport.measure.meters.hwmon import HwmonMeter
+from perfport.measure.meters.jetson import JetsonMeter
+from perfport.measure.meters.nvml import NvmlMeter
 from perfport.measure.meters.rapl import RaplMeter
+from perfport.measure.meters.zeus import ZeusMeter
 from perfport.testing.fakes import FakeMeter
+from perfport.testing.fakes_nvml import FakeGpu, FakeNvml
 from perfport.testing.kits import MeterKit
 
 
-def recorded_powercap(root: Path) -> Path:
-    """A tree as on a two-package server: packages, a sub-zone, the platform zone, the control type."""
-    for zone, name, energy in (
-        ("intel-rapl:0", "package-0", 1_000_000),
-        ("intel-rapl:1", "package-1", 5_000_000),
-        ("intel-rapl:0:0", "dram", 77),
-        ("intel-rapl:2", "psys", 99),
-    ):
-        folder = root / "class" / "powercap" / zone
-        folder.mkdir(parents=True)
-        (folder / "name").write_text(f"{name}\n")
-        (folder / "energy_uj").write_text(f"{energy}\n")
-        (folder / "max_energy_range_uj").write_text("262143328850\n")
-    (root / "class" / "powercap" / "intel-rapl").mkdir()
-    return root
+def _root() -> Path:
+    return Path(tempfile.mkdtemp(prefix="perfport-tree-"))
 
 
 class TestClock(MeterKit):
@@ -43,15 +39,72 @@ class TestRaplOfThisMachine(MeterKit):
         return RaplMeter()
 
 
-class TestRaplOnARecordedTree(MeterKit):
+class TestJetsonOfThisMachine(MeterKit):
     def make(self) -> Meter:
-        root = recorded_powercap(Path(tempfile.mkdtemp()))
-        return RaplMeter(root / "class" / "powercap")
+        return JetsonMeter()
 
 
-class TestEnergyOnARecordedTree(MeterKit):
+class TestHwmonOfThisMachine(MeterKit):
     def make(self) -> Meter:
-        return EnergyMeter(recorded_powercap(Path(tempfile.mkdtemp())))
+        return HwmonMeter()
+
+
+class TestNvmlOfThisMachine(MeterKit):
+    def make(self) -> Meter:
+        return NvmlMeter()
+
+
+class TestRaplOnATree(MeterKit):
+    def make(self) -> Meter:
+        self.root = trees.powercap(_root())
+        return RaplMeter(self.root / "class" / "powercap")
+
+    def during(self) -> None:
+        trees.count_energy(self.root, {"intel-rapl:0": 3_000, "intel-rapl:0:1": 1_000})
+
+
+class TestEnergyOnATree(MeterKit):
+    def make(self) -> Meter:
+        self.root = trees.powercap(_root())
+        return EnergyMeter(self.root, nvml=FakeNvml(has_driver=False))
+
+    def during(self) -> None:
+        trees.count_energy(self.root, {"intel-rapl:0": 3_000, "intel-rapl:0:1": 1_000})
+
+
+class TestJetsonTx2OnATree(MeterKit):
+    def make(self) -> Meter:
+        return JetsonMeter(trees.tx2(_root()), interval_s=0.001)
+
+
+class TestJetsonOrinOnATree(MeterKit):
+    def make(self) -> Meter:
+        return JetsonMeter(trees.orin(_root()), interval_s=0.001)
+
+
+class TestHwmonOnATree(MeterKit):
+    def make(self) -> Meter:
+        return HwmonMeter(trees.ina226(_root()) / "class" / "hwmon", interval_s=0.001)
+
+
+class TestBatteryOnATree(MeterKit):
+    def make(self) -> Meter:
+        return BatteryMeter(trees.laptop_battery(_root()) / "class" / "power_supply", interval_s=0.001)
+
+
+class TestNvmlCounter(MeterKit):
+    def make(self) -> Meter:
+        return NvmlMeter(FakeNvml([FakeGpu(power_w=1e6)]))
+
+
+class TestNvmlIntegrated(MeterKit):
+    def make(self) -> Meter:
+        return NvmlMeter(FakeNvml([FakeGpu(counts_energy=False)]), interval_s=0.001)
+
+
+class TestZeus(MeterKit):
+    def make(self) -> Meter:
+        return ZeusMeter(lambda: FakeMonitor(gpu_energy={0: 2.0}, cpu_energy={0: 1.0}))
 
 
 class TestFakeMeter(MeterKit):

@@ -6,7 +6,7 @@ again after `BASELINE_LASTS_S`, because a machine warms up.
 """
 
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,17 +52,30 @@ class Window:
 class Metering:
     """Reads meters around windows.
 
+    Args:
+        meters: Those asked for.
+        clock: Time in seconds.
+        sleep: Waits for so many seconds.
+
     Attributes:
         meters: Those that are there.
         absent: Property -> why it cannot be read here at all.
     """
 
-    def __init__(self, meters: Sequence[Meter]) -> None:
+    def __init__(
+        self,
+        meters: Sequence[Meter],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Ask each meter whether it is there.
 
         Raises:
             UsageError: If two of them read the same property: neither could be told from the other.
         """
+        self._clock = clock
+        self._sleep = sleep
         self.meters: list[Meter] = []
         self.absent: dict[str, str] = {}
         for meter in meters:
@@ -97,7 +110,7 @@ class Metering:
                 self._started.append(meter)
             except MeterUnavailableError as error:
                 self._not_started |= {found.name: error.message for found in meter.properties}
-        self._begin_s = time.perf_counter()
+        self._begin_s = self._clock()
 
     def stop(self, inputs: int, *, idle: Hashable = None) -> Window:
         """End the window.
@@ -106,7 +119,7 @@ class Metering:
             inputs: How many inputs were served in it.
             idle: The machine settings under which the idle baseline was read.
         """
-        window_s = time.perf_counter() - self._begin_s
+        window_s = self._clock() - self._begin_s
         absent = dict(self._not_started)
         totals: dict[str, float] = {}
         conditions: dict[str, object] = {}
@@ -126,17 +139,17 @@ class Metering:
 
     def measure_idle(self, settings: Hashable, window_s: float) -> None:
         """Read the idle baseline under these machine settings, unless a fresh one is known; sleeps meanwhile."""
-        read_at_s, _ = self._idle_w.get(settings, (-BASELINE_LASTS_S, 0.0))
         has_energy = any(found.name == _ENERGY for meter in self.meters for found in meter.properties)
-        if not has_energy or time.monotonic() - read_at_s < BASELINE_LASTS_S:
+        is_fresh = settings in self._idle_w and self._clock() - self._idle_w[settings][0] < BASELINE_LASTS_S
+        if not has_energy or is_fresh:
             return
         self.start()
         begin_s = self._begin_s
-        time.sleep(self.length_s(window_s))
+        self._sleep(self.length_s(window_s))
         window = self.stop(1)
-        elapsed_s = time.perf_counter() - begin_s
+        elapsed_s = self._clock() - begin_s
         if _ENERGY in window.readings:
-            self._idle_w[settings] = time.monotonic(), float(window.readings[_ENERGY][0]) / elapsed_s
+            self._idle_w[settings] = self._clock(), float(window.readings[_ENERGY][0]) / elapsed_s
 
     def _readers(self, name: str) -> list[str]:
         return [meter.name for meter in self.meters if any(found.name == name for found in meter.properties)]

@@ -29,6 +29,7 @@ class FakeMeter:
     """Reads a constant power, or is absent.
 
     Attributes:
+        power_w: What it reads.
         windows: Number of windows that were ended.
     """
 
@@ -53,7 +54,7 @@ class FakeMeter:
         """
         self.min_window_s = min_window_s
         self.windows = 0
-        self._power_w = power_w
+        self.power_w = power_w
         self._absent = absent
         self._clock = clock
         self._begin_s = 0.0
@@ -71,7 +72,7 @@ class FakeMeter:
     def stop(self) -> Mapping[str, float]:
         """Return power times the length of the window."""
         self.windows += 1
-        return {"energy_j": self._power_w * (self._clock() - self._begin_s)}
+        return {"energy_j": self.power_w * (self._clock() - self._begin_s)}
 
 
 class FakeActuator:

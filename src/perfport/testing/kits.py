@@ -12,6 +12,7 @@ The kits need nothing but the object; they measure nothing and assert no times.
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -29,8 +30,10 @@ from perfport.measure.base import (
     HasOutput,
     Meter,
     ReportsReadings,
+    RestoresState,
     ServesOutcomes,
     System,
+    TellsProvenance,
 )
 from perfport.measure.outputs import wrong_output
 from perfport.measure.protocol import Protocol
@@ -175,6 +178,10 @@ class MeterKit:
         """Return the meter under test."""
         raise NotImplementedError("a kit's subclass says how the object is made")
 
+    def during(self) -> None:
+        """Do what happens within a window; a tree of files moves its counters here."""
+        time.sleep(0.002)
+
     def test_says_what_it_reads_and_in_which_unit(self) -> None:
         """A property's name ends in its unit."""
         meter = self.make()
@@ -202,9 +209,22 @@ class MeterKit:
             raise AssertionError("an absent meter started")
         for _ in range(2):
             meter.start()
+            self.during()
             readings = meter.stop()
             assert set(readings) == {found.name for found in meter.properties}
             assert all(math.isfinite(value) and value >= 0 for value in readings.values())
+
+    def test_tells_where_its_readings_come_from(self) -> None:
+        """Joules without provenance cannot be compared."""
+        meter = self.make()
+        if isinstance(meter.availability(), Absent) or not isinstance(meter, TellsProvenance):
+            return
+        meter.start()
+        self.during()
+        meter.stop()
+        told = meter.provenance()
+        assert told == json.loads(json.dumps(told))
+        assert told
 
 
 class ActuatorKit:
@@ -247,7 +267,7 @@ class ActuatorKit:
             return
         before = actuator.read()
         for option in actuator.options:
-            for level in (option.levels or ())[: self.n_levels]:
+            for level in (option.levels or option.bounds)[: self.n_levels]:
                 with applied([actuator], {option.name: level}) as back:
                     assert back == {option.name: level}
                     assert actuator.read()[option.name] == level
@@ -257,6 +277,21 @@ class ActuatorKit:
                         raise _DeliberateError
                 except _DeliberateError:
                     assert actuator.read() == before
+
+    def test_its_state_survives_json_and_restores(self) -> None:
+        """Another process restores from the journal what this one found."""
+        actuator = self._available()
+        if actuator is None or not isinstance(actuator, RestoresState):
+            return
+        before = actuator.read()
+        for option in actuator.options:
+            state = json.loads(json.dumps(actuator.state([option.name])))
+            actuator.apply({option.name: (option.levels or option.bounds)[0]})
+            again = self.make()
+            assert isinstance(again, RestoresState)
+            again.restore(state)
+            again.restore(state)
+            assert self.make().read() == before
 
     def test_refuses_an_unknown_option(self) -> None:
         """A misspelt option must not pass as set."""

@@ -26,7 +26,17 @@ __all__ = [
 
 BUILTIN = {
     "affinity": "perfport.measure.actuators.process:CpuAffinity",
+    "allocator": "perfport.measure.actuators.allocator:Allocator",
+    "cpu_quota": "perfport.measure.actuators.cgroup:CpuQuota",
+    "cpufreq": "perfport.measure.actuators.processor:CpuFrequency",
+    "devfreq": "perfport.measure.actuators.devfreq:JetsonClocks",
     "environment": "perfport.measure.actuators.process:EnvironmentVariables",
+    "hotplug": "perfport.measure.actuators.processor:CpuHotplug",
+    "hugepages": "perfport.measure.actuators.memory:HugePages",
+    "nvml": "perfport.measure.actuators.nvml:NvmlSettings",
+    "nvpmodel": "perfport.measure.actuators.nvpmodel:PowerMode",
+    "opml19": "perfport.measure.actuators.opml19:Opml19Profile",
+    "smt": "perfport.measure.actuators.processor:Smt",
 }
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")

@@ -8,9 +8,14 @@ from perfport.measure.base import Meter
 __all__ = ["BUILTIN", "make_meters"]
 
 BUILTIN = {
+    "battery": "perfport.measure.meters.battery:BatteryMeter",
     "clock": "perfport.measure.meters.clock:ClockMeter",
     "energy": "perfport.measure.meters.energy:EnergyMeter",
+    "hwmon": "perfport.measure.meters.hwmon:HwmonMeter",
+    "jetson": "perfport.measure.meters.jetson:JetsonMeter",
+    "nvml": "perfport.measure.meters.nvml:NvmlMeter",
     "rapl": "perfport.measure.meters.rapl:RaplMeter",
+    "zeus": "perfport.measure.meters.zeus:ZeusMeter",
 }
 
 

@@ -1,7 +1,7 @@
-"""Processor energy from Intel's and AMD's running average power limit counters (Linux powercap).
+"""Processor and memory energy from Intel's and AMD's running average power limit counters (Linux powercap).
 
-Each package zone counts microjoules in `energy_uj` and wraps at `max_energy_range_uj`. The counter
-moves about once a millisecond. Kernels since 5.10 let only root read it (CVE-2020-8694).
+Each zone counts microjoules in `energy_uj` and wraps at `max_energy_range_uj`. The counter moves
+about once a millisecond. Kernels since 5.10 let only root read it (CVE-2020-8694).
 
 Source: Documentation/power/powercap/powercap.rst of the Linux kernel.
 """
@@ -12,22 +12,22 @@ from pathlib import Path
 from perfport.data.measurement import Property
 from perfport.errors import MeterUnavailableError
 from perfport.measure.base import Absent, Availability, Available
+from perfport.measure.meters.properties import part_energy
 
-__all__ = ["ENERGY", "RaplMeter"]
+__all__ = ["RaplMeter"]
 
-ENERGY = Property("energy_j", "J", "minimise", "Energy of one run divided by the number of inputs it serves.")
 POWERCAP = Path("/sys/class/powercap")
+CPU, DRAM = part_energy("cpu", "all processor packages"), part_energy("dram", "the memory on all packages' channels")
 
 
 class RaplMeter:
-    """Energy of all processor packages of this machine, whoever uses them, idle power included.
+    """Energy of all processor packages, and of the memory where it is counted, whoever uses them.
 
     Attributes:
         root: The powercap folder; a recorded tree in tests.
     """
 
     name = "rapl"
-    properties = (ENERGY,)
     # A thousand counter updates: the last one is then worth 0.1 %.
     min_window_s = 1.0
 
@@ -35,33 +35,52 @@ class RaplMeter:
         self.root = Path(root)
         self._begin: dict[Path, int] = {}
 
-    def zones(self) -> list[Path]:
-        """Return the package zones, sorted; sub-zones (cores, memory) are parts of them and left out."""
-        # intel-rapl:0 is a package, intel-rapl:0:1 a part of it. The MMIO interface
-        # (intel-rapl-mmio:0) shows the same package a second time.
-        found = (path for path in self.root.glob("intel-rapl:*") if path.name.count(":") == 1)
-        return sorted(path for path in found if self._zone_name(path).startswith("package"))
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """Processor energy; memory energy where there are zones for it."""
+        return (CPU, DRAM) if any(read is DRAM for read in self.zones().values()) else (CPU,)
+
+    def zones(self) -> dict[Path, Property]:
+        """Return the zones that are read, and what each counts towards.
+
+        Packages and memory: they do not overlap. Cores and graphics (`core`, `uncore`) are parts of a
+        package; `psys`, the whole platform, contains packages; both would count twice. The MMIO interface
+        (intel-rapl-mmio:0) shows the same package again.
+        """
+        found: dict[Path, Property] = {}
+        for zone in sorted(self.root.glob("intel-rapl:*")):
+            name, depth = _text(zone / "name"), zone.name.count(":")
+            if depth == 1 and name.startswith("package"):
+                found[zone] = CPU
+            elif depth == 2 and name == "dram":
+                found[zone] = DRAM
+        return found
 
     def availability(self) -> Availability:
-        """Return whether every package counter can be read, and if not, why and what would help."""
-        if not (self.root / "intel-rapl").exists() and not self.zones():
+        """Return whether every counter can be read, and if not, why and what would help."""
+        zones = self.zones()
+        if not zones and not (self.root / "intel-rapl").exists():
             return Absent(
                 f"no {self.root}/intel-rapl: the kernel offers no processor energy counter (virtual machines seldom do)"
             )
-        zones = self.zones()
         if not zones:
             return Absent(f"no package zone under {self.root}")
         for zone in zones:
             try:
                 _counter(zone / "energy_uj")
+                _counter(zone / "max_energy_range_uj")
             except PermissionError:
                 return Absent(
                     f"{zone / 'energy_uj'} may be read by root only (kernel 5.10 and later); run as root, "
-                    f"or allow it until the next boot: sudo chmod a+r {self.root}/intel-rapl:*/energy_uj"
+                    f"or allow it until the next boot: sudo chmod a+r {self.root}/intel-rapl:*/energy_uj "
+                    f"{self.root}/intel-rapl:*:*/energy_uj"
                 )
             except (OSError, ValueError) as error:
                 return Absent(f"{zone / 'energy_uj'} cannot be read: {error}")
-        return Available(f"{len(zones)} package counter{'s' if len(zones) > 1 else ''} under {self.root}")
+        n_dram = sum(read is DRAM for read in zones.values())
+        memory = f" and {n_dram} of memory" if n_dram else ", none of memory"
+        n_packages = len(zones) - n_dram
+        return Available(f"{n_packages} package counter{'s' if n_packages > 1 else ''}{memory} under {self.root}")
 
     def start(self) -> None:
         """Read the counters.
@@ -81,25 +100,36 @@ class RaplMeter:
         shorter one; the runner's windows are seconds.
 
         Raises:
-            MeterUnavailableError: If a counter cannot be read any more.
+            MeterUnavailableError: If a counter cannot be read any more, or none of a kind has moved.
         """
-        total_uj = 0
+        zones = self.zones()
+        totals_uj: dict[str, int] = {}
         for zone, begin in self._begin.items():
             try:
                 end = _counter(zone / "energy_uj")
                 # The counter restarts at 0 after max_energy_range_uj.
-                total_uj += end - begin if end >= begin else end - begin + _counter(zone / "max_energy_range_uj")
-            except (OSError, ValueError) as error:
+                moved_uj = end - begin if end >= begin else end - begin + _counter(zone / "max_energy_range_uj")
+                name = zones[zone].name
+            except (OSError, ValueError, KeyError) as error:
                 raise MeterUnavailableError(f"meter 'rapl': {zone} cannot be read any more: {error}") from error
+            totals_uj[name] = totals_uj.get(name, 0) + moved_uj
         self._begin = {}
-        return {ENERGY.name: total_uj * 1e-6}
+        still = [name for name, total in totals_uj.items() if total == 0]
+        if still:
+            # HW: some virtual machines show counters that never count.
+            raise MeterUnavailableError(f"meter 'rapl': the counters of {', '.join(still)} did not move")
+        return {name: total * 1e-6 for name, total in totals_uj.items()}
 
-    @staticmethod
-    def _zone_name(zone: Path) -> str:
-        try:
-            return (zone / "name").read_text().strip()
-        except OSError:
-            return ""
+    def provenance(self) -> Mapping[str, object]:
+        """Return which zones were counted."""
+        return {"kind": "counter", "parts": [f"{zone.name} {_text(zone / 'name')}" for zone in self.zones()]}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _counter(path: Path) -> int:
