@@ -16,9 +16,10 @@ from scipy.special import ndtri
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray
 from perfport.errors import UsageError
-from perfport.model.base import PerformanceModel, PredictsInterval, PredictsMedian
+from perfport.model.base import PerformanceModel, PredictsDistribution, PredictsInterval, PredictsMedian
+from perfport.model.predictive import Predictive
 
-__all__ = ["Draws", "PredictsSamples", "Refit", "bootstrap", "central_response", "draw_responses"]
+__all__ = ["Draws", "PredictsSamples", "Refit", "bootstrap", "central_response", "draw_responses", "predictive_of"]
 
 Refit = Callable[[np.random.Generator], PerformanceModel]
 
@@ -64,6 +65,24 @@ def central_response(model: PerformanceModel, configurations: pd.DataFrame) -> F
     if isinstance(model, PredictsMedian):
         return np.asarray(model.predict_median(configurations), dtype=np.float64)
     return np.asarray(model.predict(configurations), dtype=np.float64)
+
+
+def predictive_of(model: PerformanceModel, configurations: pd.DataFrame) -> Predictive:
+    """Return what the model holds possible for a new reading of each configuration.
+
+    A model that only gives intervals is taken to be log-normal between them.
+
+    Raises:
+        UsageError: If the model gives neither.
+        NotEnoughDataError: If its intervals have no limits.
+    """
+    if isinstance(model, PredictsDistribution):
+        return model.predict_distribution(configurations)
+    name = model.property.name
+    if not isinstance(model, PredictsInterval):
+        raise UsageError(f"the model of {name} gives no intervals: how probable a limit is kept cannot be said")
+    lower, upper = model.predict_interval(configurations, coverage=_INTERVAL_COVERAGE)
+    return Predictive.of_interval(lower, upper, coverage=_INTERVAL_COVERAGE)
 
 
 def bootstrap(fit: Callable[[Dataset], PerformanceModel], dataset: Dataset) -> Refit:

@@ -13,12 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from perfport.data.measurement import FloatArray, Property
+from perfport.model.predictive import Predictive
 
 __all__ = [
     "HasNotes",
     "HasTerms",
     "Learner",
     "PerformanceModel",
+    "PredictsDistribution",
     "PredictsInterval",
     "PredictsMedian",
     "PredictsStd",
@@ -82,6 +84,15 @@ class PredictsInterval(Protocol):
 
     def predict_interval(self, configurations: pd.DataFrame, *, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper limits, each shape (m,), in the unit of the property."""
+        ...
+
+
+@runtime_checkable
+class PredictsDistribution(Protocol):
+    """Ability: all that is held possible for a new measurement, not only a range."""
+
+    def predict_distribution(self, configurations: pd.DataFrame) -> Predictive:
+        """Return the predictive distributions of the responses, one a row."""
         ...
 
 

@@ -10,7 +10,8 @@ from scipy.special import expit, ndtri
 from scipy.stats import t as student_t
 
 from perfport.data.measurement import Property
-from perfport.transfer.kernels import Prior
+from perfport.model.predictive import Predictive
+from perfport.transfer.kernels import Prior, Seen
 from perfport.transfer.members import FittedMember, TargetRows
 from perfport.transfer.stacking import Mixture, stack_weights
 from perfport.transfer.verdict import Verdict
@@ -75,9 +76,7 @@ class MixedModel:
     def predict_interval(self, configurations: pd.DataFrame, *, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper limits that hold a new reading with probability `coverage`, each shape (m,)."""
         tail = (1.0 - coverage) / 2.0
-        # The scales were learned from n rows, so the limits are Student's, not Gauss's.
-        n = len(self.rows.z)
-        widen = float(student_t.ppf(1.0 - tail, df=n) / ndtri(1.0 - tail))
+        widen = self._widening(tail)
 
         def limits(mixture: Mixture) -> FloatArray:
             return np.stack([self._to_response(mixture.quantile(p, widen=widen)) for p in (tail, 1.0 - tail)])
@@ -95,14 +94,33 @@ class MixedModel:
         """Return the same model with another verdict."""
         return replace(self, verdict=verdict)
 
+    def predict_distribution(self, configurations: pd.DataFrame) -> Predictive:
+        """Return the distribution of a new reading of each configuration, as wide as the 90 % intervals."""
+        parts = [self._predictive(mixture) for mixture in self.mixtures(configurations)]
+        return Predictive.joined(parts).widened(self._widening(0.05))
+
+    def predictive_of(self, seen: Seen) -> Predictive:
+        """Return the distribution of a new reading of rows the prior has seen already, the learned scales for true."""
+        return self._predictive(self._mixture(seen))
+
     def mixtures(self, configurations: pd.DataFrame) -> Iterator[Mixture]:
         """Yield the predictive mixture in units of the prior, a few thousand rows at a time."""
         for start in range(0, len(configurations), CHUNK_ROWS):
-            seen = self.prior.see(configurations.iloc[start : start + CHUNK_ROWS])
-            cross, diagonals = self.prior.kernels(seen, self.rows.seen), self.prior.diagonals(seen)
-            parts = [member.predict(seen, cross, diagonals) for member in self.members.values()]
-            mixture = Mixture.of(self.weights, np.stack([mean for mean, _ in parts]), np.stack([v for _, v in parts]))
-            yield mixture.diluted(self.doubt, float(self.rows.z.mean()), _mean_variance(self.rows.z))
+            yield self._mixture(self.prior.see(configurations.iloc[start : start + CHUNK_ROWS]))
+
+    def _mixture(self, seen: Seen) -> Mixture:
+        cross, diagonals = self.prior.kernels(seen, self.rows.seen), self.prior.diagonals(seen)
+        parts = [member.predict(seen, cross, diagonals) for member in self.members.values()]
+        mixture = Mixture.of(self.weights, np.stack([mean for mean, _ in parts]), np.stack([v for _, v in parts]))
+        return mixture.diluted(self.doubt, float(self.rows.z.mean()), _mean_variance(self.rows.z))
+
+    def _predictive(self, mixture: Mixture) -> Predictive:
+        means = self.prior.mean + self.prior.sd * mixture.means
+        return Predictive(mixture.weights, means, self.prior.sd * np.sqrt(mixture.variances))
+
+    def _widening(self, tail: float) -> float:
+        # The scales were learned from n rows, so the limits are Student's, not Gauss's.
+        return float(student_t.ppf(1.0 - tail, df=len(self.rows.z)) / ndtri(1.0 - tail))
 
     def _each_chunk(self, configurations: pd.DataFrame, answer: Callable[[Mixture], FloatArray]) -> FloatArray:
         if len(configurations) == 0:

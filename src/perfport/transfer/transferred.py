@@ -16,7 +16,8 @@ from scipy.stats import t as student_t
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import Property
 from perfport.errors import NotEnoughDataError, UsageError
-from perfport.model.base import HasNotes, PerformanceModel, PredictsInterval, PredictsMedian
+from perfport.model.base import HasNotes, PerformanceModel, PredictsDistribution, PredictsInterval, PredictsMedian
+from perfport.model.predictive import Predictive
 from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.transfer.auto import target_only_error_pct
@@ -101,6 +102,18 @@ class TransferredModel:
         reach = float(student_t.ppf(0.5 + coverage / 2.0, df=n - 1)) * sd * np.sqrt(1.0 + 1.0 / n)
         with np.errstate(over="ignore"):
             return centre * np.exp(-reach), centre * np.exp(reach)
+
+    @one_thread()
+    def predict_distribution(self, configurations: pd.DataFrame) -> Predictive:
+        """Return the distribution of a new reading of each configuration, as wide as the 90 % intervals.
+
+        Raises:
+            NotEnoughDataError: If nothing is known about the error, as after a single target row.
+        """
+        if isinstance(self.model, PredictsDistribution):
+            return self.model.predict_distribution(configurations)
+        lower, upper = self.predict_interval(configurations, coverage=0.9)
+        return Predictive.of_interval(lower, upper, coverage=0.9)
 
 
 def transferred(

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perfport.advise.recommend import MAX_ENUMERATED, recommend
+from perfport.advise.recommend import recommend
+from perfport.advise.seeking import MAX_SCREENED
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Property
 from perfport.errors import NotEnoughDataError, UsageError
@@ -128,7 +129,7 @@ def test_a_space_too_large_to_enumerate_is_searched() -> None:
     space = Space([Option(name=f"o{i}", type="ordinal", values=(1, 2, 3, 4, 5)) for i in range(12)])
     size = space.size()
     assert size is not None
-    assert size > MAX_ENUMERATED
+    assert size > MAX_SCREENED
     model = Planted(lambda f: sum(abs(f[f"o{i}"] - 1 - i % 5) * (1 + i) for i in range(12)) + 1.0)  # type: ignore[arg-type,return-value]
     found = recommend(model, candidates=space, n=3)
     assert found[0].configuration == {f"o{i}": 1 + i % 5 for i in range(12)}
