@@ -1,26 +1,37 @@
-"""From advice to an order and back: the recommended configuration measured beside the default one.
+"""From advice to an order and back: what was recommended is measured, and what was measured is told.
 
-Advice never measures by itself; the doors come here.
+Advice never measures by itself; the doors come here. A choice is verified beside the default, a few
+candidates are settled, a search goes on until more does not pay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from perfport.advise.recommend import is_minimised, recommend
+from perfport.advise.search import Search, SearchOutcome
+from perfport.advise.settling import Settled, Settling
+from perfport.advise.tradeoff import TradeOff
 from perfport.advise.verification import gain_over
 from perfport.data.measurement import FloatArray, Measurement, Property, Status, configuration_key
 from perfport.data.store import Store
-from perfport.measure.campaign import ProgressCallback
+from perfport.errors import UsageError
+from perfport.measure.campaign import ProgressCallback, measure_configurations
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
 from perfport.measure.side_by_side import measure_side_by_side
-from perfport.report.content import Choice, Estimate, Missing
+from perfport.report.content import Choice, Estimate, Missing, VerifiedOffer
 from perfport.transfer.transferred import TransferredModel
 
-__all__ = ["verified_choice"]
+__all__ = ["Watcher", "searched", "settled", "verified_choice", "verified_offer"]
+
+# Readings that settle are new ones, apart from those of campaigns (0, 1, ...) and from those made side by side.
+SETTLING_BLOCK = 1_500_000_000
+
+# Told before each measurement: how many were made, and how many there are at most.
+Watcher = Callable[[int, int], None]
 
 
 def verified_choice(
@@ -88,9 +99,159 @@ def verified_choice(
     return replace(choice, verified=verified, default_measured=_estimate(rival, model.property), gain=gain)
 
 
+def settled(
+    settling: Settling,
+    rig: Rig,
+    store: Store,
+    *,
+    protocol: Protocol,
+    campaign: str,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+) -> Settled:
+    """Measure candidates in the order of their expected gain until the best is settled or the budget spent.
+
+    Started again with the same candidates, what the store holds is not measured again.
+
+    Args:
+        settling: The candidates; told of every reading.
+        rig: The target, ready to be measured.
+        store: Where measurements are kept.
+        protocol: How one configuration is measured.
+        campaign: Name under which measurements are stored.
+        seed: Of the measurements.
+        watcher: Told before each measurement.
+
+    Raises:
+        KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
+    """
+    counts: dict[str, int] = {}
+    while (configuration := settling.ask()) is not None:
+        if watcher is not None:
+            watcher(sum(counts.values()), settling.budget)
+        key = configuration_key(configuration)
+        counts[key] = counts.get(key, 0) + 1
+        found = measure_configurations(
+            rig,
+            rig.space.frame([configuration]),
+            store,
+            protocol=protocol,
+            block=SETTLING_BLOCK + counts[key],
+            campaign=campaign,
+            seed=seed,
+        )
+        settling.tell(configuration, _told(found, settling.property))
+    return settling.outcome()
+
+
+def searched(
+    search: Search,
+    rig: Rig,
+    store: Store,
+    *,
+    protocol: Protocol,
+    campaign: str,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+) -> SearchOutcome:
+    """Measure what a search proposes until it ends; arguments as for `settled`.
+
+    Raises:
+        KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
+    """
+    n_made = 0
+    while (configuration := search.ask()) is not None:
+        if watcher is not None:
+            watcher(n_made, search.budget)
+        n_made += 1
+        found = measure_configurations(
+            rig, rig.space.frame([configuration]), store, protocol=protocol, campaign=campaign, seed=seed
+        )
+        search.tell(configuration, _told(found, search.property))
+    return search.outcome()
+
+
+def verified_offer(
+    found: TradeOff,
+    rig: Rig,
+    store: Store,
+    *,
+    protocol: Protocol,
+    campaign: str,
+    coverage: float = 0.9,
+    rounds: int = 5,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> VerifiedOffer:
+    """Measure the knee of a trade-off (of one objective: the best) and the default in turns, in every property.
+
+    Args:
+        found: What is on offer.
+        rig: The target, ready to be measured.
+        store: Where measurements are kept; what is there is not measured again.
+        protocol: How one configuration is measured.
+        campaign: Name under which measurements are stored.
+        coverage: Of the intervals of the gains.
+        rounds: How often each of the two is measured.
+        seed: Decides the order.
+        progress: Called before and after each measurement.
+
+    Raises:
+        KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
+        UsageError: If the default itself is on offer: there is nothing to measure it beside.
+    """
+    offer, default = found.knee, rig.space.default_configuration()
+    if configuration_key(offer.configuration) == configuration_key(default):
+        raise UsageError("the default configuration is what is on offer: there is nothing to measure it beside")
+    frame = rig.space.frame([offer.configuration, default])
+    winner, rival = measure_side_by_side(
+        rig, frame, store, protocol=protocol, rounds=rounds, campaign=campaign, seed=seed, progress=progress
+    ).measurements
+    if len(winner) < rounds:
+        raise KeyboardInterrupt
+    properties = {expected.property.name: expected.property for expected in offer.expected}
+    measured = {name: _estimate(winner, prop) for name, prop in properties.items()}
+    gains = {
+        objective.property: _gain(
+            winner,
+            rival,
+            # The goal may want the other way than the property says.
+            replace(
+                properties[objective.property],
+                direction="maximise" if objective.direction == "maximise" else "minimise",
+            ),
+            coverage,
+        )
+        for objective in found.goal.objectives
+    }
+    kept = [
+        None if isinstance(value := measured[limit.property], Missing) else limit.is_kept_by(value.value)
+        for limit in found.goal.limits
+    ]
+    return VerifiedOffer(
+        offer=offer,
+        measured=measured,
+        default={name: _estimate(rival, prop) for name, prop in properties.items()},
+        gains=gains,
+        keeps_limits=None if not kept or None in kept else all(kept),
+    )
+
+
+def _told(found: Sequence[Measurement], property: Property) -> float | None:
+    """Return the reading of the one measurement asked for; None if it did not end well."""
+    if not found:
+        raise KeyboardInterrupt
+    readings = _readings(found, property)
+    return float(readings[0]) if len(readings) else None
+
+
 def _readings(rounds: Sequence[Measurement], property: Property) -> FloatArray:
     """Return the median of each round that was ok: independent readings, unlike the repetitions within one."""
-    ok = [found.repetitions[property.name] for found in rounds if found.status is Status.OK]
+    ok = [
+        found.repetitions[property.name]
+        for found in rounds
+        if found.status is Status.OK and property.name in found.repetitions
+    ]
     return np.array([np.median(repetitions) for repetitions in ok], dtype=np.float64)
 
 
@@ -98,7 +259,9 @@ def _estimate(rounds: Sequence[Measurement], property: Property) -> Estimate | M
     """Return the median over rounds with the range they span; five span the true median with probability 94 %."""
     readings = _readings(rounds, property)
     if not len(readings):
-        return Missing(f"measuring it ended {rounds[0].status}: {rounds[0].reason}")
+        is_ok = any(found.status is Status.OK for found in rounds)
+        ended = "it is not measured here" if is_ok else f"measuring it ended {rounds[0].status}: {rounds[0].reason}"
+        return Missing(ended)
     return Estimate(float(np.median(readings)), float(readings.min()), float(readings.max()))
 
 

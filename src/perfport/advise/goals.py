@@ -82,6 +82,10 @@ class Limit:
         if not (np.isfinite(self.value) and self.value > 0):
             raise UsageError(f"limit of {self.property}: {self.value} is not positive and finite", limit=self)
 
+    def is_kept_by(self, value: float) -> bool:
+        """Return whether a response, in the unit of the limit, keeps to it."""
+        return value <= self.value if self.comparator == "<=" else value >= self.value
+
     def __str__(self) -> str:
         return f"{self.property} {self.comparator} {self.value:g} {self.unit}".rstrip()
 
@@ -125,7 +129,8 @@ class Goal:
     @property
     def properties(self) -> tuple[str, ...]:
         """Every property that is named, once, in order: objectives first."""
-        return tuple(dict.fromkeys(part.property for part in (*self.objectives, *self.limits)))
+        named = [objective.property for objective in self.objectives] + [limit.property for limit in self.limits]
+        return tuple(dict.fromkeys(named))
 
     def bound(self, properties: Sequence[Property]) -> "Goal":
         """Return the goal with the names, units and directions of known properties.

@@ -75,7 +75,8 @@ class Settled:
 
     Attributes:
         property: What was measured.
-        standings: Best first; those that failed last.
+        best: The chosen candidate.
+        standings: All candidates, best first; those that failed last.
         stopped: Why no more is measured.
         n_measured: Measurements made, failed ones included.
         expected_regret_pct: How much better the best candidate is expected to be than the chosen one, in percent.
@@ -84,17 +85,13 @@ class Settled:
     """
 
     property: Property
+    best: Standing
     standings: tuple[Standing, ...]
     stopped: Stopped
     n_measured: int
     expected_regret_pct: float
     confidence: float
     tolerance_pct: float
-
-    @property
-    def best(self) -> Standing:
-        """The chosen candidate."""
-        return self.standings[0]
 
     def __str__(self) -> str:
         unit = self.property.unit
@@ -218,6 +215,7 @@ class Settling:
         order = np.lexsort((self._sign * mean, np.arange(len(mean)) != best, self._failed))
         return Settled(
             property=self.property,
+            best=standings[order[0]],
             standings=tuple(standings[place] for place in order),
             stopped=self._stopped,
             n_measured=self._n_told,

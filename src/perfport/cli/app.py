@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from perfport.cli import advising, measuring, modelling, story, study, tables
+from perfport.cli import advising, measuring, modelling, recommending, story, study, tables
 from perfport.cli.console import err
 from perfport.errors import PerfError
 from perfport.version import __version__
@@ -55,7 +55,7 @@ app.command("import", rich_help_panel="Measure")(tables.import_tables)
 app.command("export", rich_help_panel="Measure")(tables.export_tables)
 app.command("transfer", rich_help_panel="Model")(modelling.transfer)
 app.command("predict", rich_help_panel="Model")(modelling.predict)
-app.command("recommend", rich_help_panel="Model")(modelling.recommend)
+app.command("recommend", rich_help_panel="Model")(recommending.recommend)
 app.command("explain", rich_help_panel="Model")(advising.explain)
 app.command("compare", rich_help_panel="Model")(advising.compare)
 app.command("apply", rich_help_panel="Model")(advising.apply)

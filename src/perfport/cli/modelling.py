@@ -1,4 +1,4 @@
-"""`transfer`, `predict`, `recommend` and `report`: models made, used and shown."""
+"""`transfer`, `predict` and `report`: models made, used and shown."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,19 +8,12 @@ import pandas as pd
 import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
-from perfport.cli.environments import (
-    candidates,
-    measured_environments,
-    parse_pairs,
-    parse_settings,
-    rig_of_campaign,
-)
+from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
 from perfport.errors import NotEnoughDataError, TableError, UsageError
 
 if TYPE_CHECKING:
     from perfport.data.dataset import Dataset
     from perfport.model.metrics import Errors
-    from perfport.report.content import Choice
     from perfport.space.space import Space
     from perfport.transfer.advice import BreakEven, BudgetAdvice
     from perfport.transfer.recipe import Recipe
@@ -30,9 +23,10 @@ __all__ = [
     "CoverageOption",
     "DataOption",
     "ModelArgument",
+    "SeedOption",
+    "StoreOption",
     "loaded_model",
     "predict",
-    "recommend",
     "report",
     "transfer",
 ]
@@ -173,39 +167,6 @@ def predict(
         out.print(f"... and {len(frame) - SHOWN_ROWS} more rows; --output writes them all", markup=False)
 
 
-def recommend(
-    model: ModelArgument,
-    *,
-    n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many configurations.")] = 5,
-    measure: Annotated[
-        Path | None,
-        typer.Option(help="Campaign that says how the target is measured: verify the best beside the default."),
-    ] = None,
-    store: StoreOption = "perfport.db",
-    seed: SeedOption = 0,
-    as_json: JsonFlag = False,
-) -> None:
-    """Name the best configurations, and verify the first one if told how to measure."""
-    from perfport.advise.recommend import recommend as rank
-
-    loaded, recipe = loaded_model(model)
-    space = recipe.target.space
-    best = rank(loaded, candidates=space, n=n)
-    choice = _verified(loaded, recipe, measure, store, seed) if measure is not None else None
-    if as_json:
-        print_json({"property": loaded.property, "recommendations": best, "verified": choice})
-        return
-    from perfport.report.terminal import show_recommendation, show_rows
-
-    numbers = ([item.predicted for item in best], [item.lower for item in best], [item.upper for item in best])
-    found = {heading: np.array(column, dtype=float) for heading, column in zip(_HEADINGS, numbers, strict=True)}
-    out.print(show_rows(space.frame([item.configuration for item in best]), found, loaded.property))
-    if choice is not None:
-        from perfport.report.assembly import report_of
-
-        out.print(show_recommendation(report_of(loaded, recipe, choice=choice)))
-
-
 def report(
     model: ModelArgument,
     *,
@@ -306,22 +267,3 @@ def _read_configurations(path: Path, space: "Space") -> pd.DataFrame:
         cells = {str(name): None if pd.isna(cell) else cell for name, cell in frame.iloc[row].items()}
         raise TableError(f"{path}, row {row + 2}: {'; '.join(space.violations(cells))}", path=path, row=row + 2)
     return frame
-
-
-def _verified(model: "TransferredModel", recipe: "Recipe", campaign: Path, store: str, seed: int) -> "Choice":
-    from perfport.data.store import Store
-    from perfport.report.progress import MeasuringProgress
-    from perfport.verify import verified_choice
-
-    rig, spec = rig_of_campaign(campaign, recipe.target.environment.name)
-    with Store.open(store) as opened, MeasuringProgress(err, "verifying") as shown:
-        return verified_choice(
-            model,
-            rig,
-            candidates(rig.space, seed),
-            opened,
-            protocol=spec.protocol,
-            campaign=spec.name,
-            seed=seed,
-            progress=shown,
-        )

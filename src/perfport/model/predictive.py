@@ -73,7 +73,7 @@ class Predictive:
         return cls(*(np.concatenate(column, axis=1) for column in columns))
 
     def __len__(self) -> int:
-        return self.means.shape[1]
+        return int(self.means.shape[1])
 
     def widened(self, factor: float) -> "Predictive":
         """Return the distributions with every standard deviation multiplied."""

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perfport.advise.tradeoff import Offer, TradeOff
 from perfport.data.environment import Environment
 from perfport.data.measurement import FloatArray, Property, Status
 from perfport.errors import UsageError
@@ -43,6 +44,7 @@ __all__ = [
     "ReportedEnvironment",
     "Reproduction",
     "Role",
+    "VerifiedOffer",
 ]
 
 Role = Literal["source", "target"]
@@ -270,6 +272,25 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedOffer:
+    """One offer of a trade-off, measured beside the default.
+
+    Attributes:
+        offer: What was promised.
+        measured: Property -> median over rounds, with their range; or why there is none.
+        default: Likewise, of the default configuration.
+        gains: Objective -> how many times better than the default, with its interval; None if it is not known.
+        keeps_limits: Whether the medians keep all limits; None without limits, or if one was not measured.
+    """
+
+    offer: Offer
+    measured: Mapping[str, Estimate | Missing]
+    default: Mapping[str, Estimate | Missing]
+    gains: Mapping[str, Estimate | None]
+    keeps_limits: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reproduction:
     """How to make the same report again.
 
@@ -301,6 +322,7 @@ class ReportData:
         predictions: Predicted against measured responses in the target.
         influences: One entry an environment, to be shown side by side.
         learning_curves: Error against budget; shown only if given.
+        trade_off: What is on offer where several properties count; shown only if given.
         recommendation: The answer.
         verdict: How far the sources helped.
         reproduction: How to make it again.
@@ -316,6 +338,7 @@ class ReportData:
     predictions: Predictions | Missing = Missing("no measured target rows to compare predictions with")
     influences: tuple[EnvironmentInfluences, ...] | Missing = Missing("the model does not tell its influences apart")
     learning_curves: tuple[LearningCurve, ...] = ()
+    trade_off: TradeOff | None = None
     recommendation: Choice | Missing = Missing("no configuration was recommended")
     verdict: Verdict | Missing = Missing("no sources were transferred")
     reproduction: Reproduction | Missing = Missing("the command that made this report is not recorded")

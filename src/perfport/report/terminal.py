@@ -49,6 +49,7 @@ from perfport.transfer.verdict import Verdict
 from perfport.units import format_quantity
 
 __all__ = [
+    "plain",
     "show_absent",
     "show_comparison",
     "show_doctor",
@@ -58,6 +59,7 @@ __all__ = [
     "show_report",
     "show_rows",
     "show_verdict",
+    "simple_table",
 ]
 
 _LONG_FACTS = ("cpu_flags",)
@@ -89,14 +91,14 @@ def show_doctor(
         found: What `perfport.measure.doctor` found.
         kinds: Which parts to show.
     """
-    table = _table("What works here")
+    table = simple_table("What works here")
     for heading in ("", "Part", "Name", "Detail"):
         table.add_column(heading, overflow="fold")
     for kind in kinds:
         for check in found.checks:
             if check.kind == kind:
                 mark = Text("yes", "green") if check.ok else Text("no", "yellow")
-                table.add_row(mark, _plain(kind), _plain(check.name), _plain(check.detail))
+                table.add_row(mark, plain(kind), plain(check.name), plain(check.detail))
     facts = [
         f"{fact_label(name)} {format_fact(name, value)}"
         for name, value in found.hardware.items()
@@ -116,18 +118,18 @@ def show_environments(environments: Sequence[ReportedEnvironment]) -> Renderable
     different = [row for row in rows if row.differs]
     if not different:
         return Text(f"The environments do not differ in any of their {len(rows)} facts.")
-    table = _table("What differs")
+    table = simple_table("What differs")
     table.add_column("Fact", overflow="fold")
     for given in environments:
-        table.add_column(_plain(f"{given.environment.name} ({given.role})"), overflow="fold")
+        table.add_column(plain(f"{given.environment.name} ({given.role})"), overflow="fold")
     for row in different:
-        table.add_row(Text.assemble((f"{row.facet} ", "dim"), row.name), *map(_plain, row.values))
+        table.add_row(Text.assemble((f"{row.facet} ", "dim"), row.name), *map(plain, row.values))
     return Group(table, Text(f"{len(rows) - len(different)} more facts are the same.", style="dim"))
 
 
 def show_measuring(environments: Sequence[ReportedEnvironment]) -> RenderableType:
     """Return rows, outcomes, time spent and noise floor of each environment."""
-    table = _table("How it was measured")
+    table = simple_table("How it was measured")
     table.add_column("Environment", overflow="fold")
     table.add_column("Rows", justify="right")
     table.add_column("Outcomes", overflow="fold")
@@ -137,9 +139,9 @@ def show_measuring(environments: Sequence[ReportedEnvironment]) -> RenderableTyp
     for given in environments:
         name = f"{given.environment.name} ({given.role})"
         if isinstance(given.measuring, Missing):
-            table.add_row(_plain(name), "", _plain(f"not known: {given.measuring.reason}"), "", "")
+            table.add_row(plain(name), "", plain(f"not known: {given.measuring.reason}"), "", "")
         else:
-            table.add_row(_plain(name), *_measuring_cells(given.measuring))
+            table.add_row(plain(name), *_measuring_cells(given.measuring))
             reasons += [f"{name}: {count} × {reason}" for reason, count in given.measuring.reasons.items()]
     return Group(table, *(Text(f"  {reason}", style="dim") for reason in reasons))
 
@@ -151,21 +153,21 @@ def show_absent(absent: Mapping[str, str]) -> RenderableType:
 
 def show_comparison(comparison: Comparison) -> RenderableType:
     """Return the errors of all strategies, with the noise floor beneath them."""
-    table = _table(f"Errors of each strategy, fitted on {comparison.n_target} target rows")
+    table = simple_table(f"Errors of each strategy, fitted on {comparison.n_target} target rows")
     table.add_column("Strategy", overflow="fold")
     for heading in ("Mean error", "Median error", "Rank corr.", "Rows"):
         table.add_column(heading, justify="right")
     for row in comparison.rows:
         is_chosen = row.name == comparison.chosen
         table.add_row(
-            _plain(f"{row.name} (used)" if is_chosen else row.name),
+            plain(f"{row.name} (used)" if is_chosen else row.name),
             *_error_cells(row),
             style="bold" if is_chosen else "",
         )
     if isinstance(comparison.replicate, Missing):
         return Group(table, _left_out("noise floor", comparison.replicate))
     table.add_section()
-    table.add_row(_plain(f"noise floor: {comparison.replicate.name}"), *_error_cells(comparison.replicate), style="dim")
+    table.add_row(plain(f"noise floor: {comparison.replicate.name}"), *_error_cells(comparison.replicate), style="dim")
     return table
 
 
@@ -187,15 +189,15 @@ def show_rows(configurations: pd.DataFrame, columns: Mapping[str, FloatArray], p
     n_rows = len(configurations)
     varying = [name for name in configurations.columns if n_rows == 1 or configurations[name].nunique(dropna=False) > 1]
     shared = [f"{name}={level_text(configurations[name].iloc[0])}" for name in configurations if name not in varying]
-    table = _table("")
+    table = simple_table("")
     table.add_column("Configuration", overflow="fold", ratio=1)
     for heading in columns:
-        table.add_column(_plain(heading), justify="right", overflow="fold")
+        table.add_column(plain(heading), justify="right", overflow="fold")
     for row in range(n_rows):
         # One cell of text: a column an option would not fit a terminal.
         levels = [f"{name}={level_text(configurations[name].iloc[row])}" for name in varying]
         numbers = [format_quantity(float(found[row]), prop.unit) for found in columns.values()]
-        table.add_row(_plain(" ".join(levels)), *map(_plain, numbers))
+        table.add_row(plain(" ".join(levels)), *map(plain, numbers))
     return Group(table, Text(f"in all rows: {' '.join(shared)}", style="dim")) if shared else table
 
 
@@ -205,28 +207,29 @@ def show_recommendation(data: ReportData) -> RenderableType:
     choice, unit = data.recommendation, data.property.unit
     if isinstance(choice, Missing):
         return answer
-    settings = _table("Settings")
+    settings = simple_table("Settings")
     for heading in ("Option", "Recommended", "Default"):
         settings.add_column(heading, overflow="fold")
     for row in setting_rows(choice, data.options):
         style = "bold" if row.is_changed else "dim"
-        settings.add_row(_plain(row.option), _plain(row.level), _plain(row.default), style=style)
+        settings.add_row(plain(row.option), plain(row.level), plain(row.default), style=style)
     numbers = Table(box=None, show_header=False, pad_edge=False)
     numbers.add_column(no_wrap=True)
     numbers.add_column(overflow="fold")
     interval = f"{format_share(choice.coverage)} interval" if choice.predicted.interval else "no interval"
     numbers.add_row("predicted", f"{format_estimate(choice.predicted, unit)}, {interval}")
     for name, part in (("verified", choice.verified), ("default", choice.default_measured)):
-        numbers.add_row(name, _plain(part.reason if isinstance(part, Missing) else format_estimate(part, unit)))
+        numbers.add_row(name, plain(part.reason if isinstance(part, Missing) else format_estimate(part, unit)))
     gain = gain_over_default(choice, data.property)
     if gain is not None:
         numbers.add_row("gain", _gain_text(gain, data.noise_floor_pct()))
     return Group(settings, Padding(numbers, (1, 0)), answer, Text(verification_sentence(choice)))
 
 
-def _table(title: str) -> Table:
+def simple_table(title: str) -> Table:
+    """Return an empty table in the house's style."""
     return Table(
-        title=_plain(title),
+        title=plain(title),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -235,8 +238,8 @@ def _table(title: str) -> Table:
     )
 
 
-def _plain(text: str) -> Text:
-    """Text that rich must not search for markup."""
+def plain(text: str) -> Text:
+    """Return text that rich must not search for markup."""
     return Text(text)
 
 
@@ -246,18 +249,18 @@ def _left_out(what: str, part: Missing) -> Text:
 
 def _measuring_cells(measuring: MeasuringSummary) -> Iterator[Text]:
     counts = [f"{count} {status.value.replace('_', ' ')}" for status, count in measuring.outcomes.items() if count]
-    yield _plain(str(measuring.n_rows))
-    yield _plain(", ".join(counts))
-    yield _plain("not known" if measuring.cost_s is None else format_duration(measuring.cost_s))
+    yield plain(str(measuring.n_rows))
+    yield plain(", ".join(counts))
+    yield plain("not known" if measuring.cost_s is None else format_duration(measuring.cost_s))
     floor = measuring.replicate_error_pct
-    yield _plain("not known" if floor is None else format_pct(floor))
+    yield plain("not known" if floor is None else format_pct(floor))
 
 
 def _error_cells(row: ErrorRow) -> Iterator[Text]:
-    yield _plain(format_pct(row.mape_pct))
-    yield _plain(format_pct(row.median_ape_pct))
-    yield _plain("–" if row.spearman is None else f"{row.spearman:.3f}")
-    yield _plain(str(row.n_rows))
+    yield plain(format_pct(row.mape_pct))
+    yield plain(format_pct(row.median_ape_pct))
+    yield plain("–" if row.spearman is None else f"{row.spearman:.3f}")
+    yield plain(str(row.n_rows))
 
 
 def _gain_text(gain: Estimate, noise_floor_pct: float | None) -> Text:
