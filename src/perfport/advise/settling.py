@@ -109,8 +109,8 @@ class Settling:
     Args:
         recommendations: The candidates, at least one; of one property.
         budget: Measurements at most.
-        others: Further configurations to be measured against, for instance the default; nothing is predicted
-            of them but that they are like the candidates.
+        others: Further configurations to be measured against, for instance the default: each is measured at
+            least once. Nothing is predicted of them but that they are like the candidates.
         minimise: Whether less is better; by default what the property says.
         confidence: Probability with which the choice must be no worse than any other by more than the tolerance.
         tolerance_pct: Difference that does not matter, in percent.
@@ -147,6 +147,7 @@ class Settling:
         self._configurations = [*configurations.values(), *added.values()]
         self._places = {key: place for place, key in enumerate([*configurations, *added])}
         self._predicted = [*(one.predicted for one in recommendations), *([None] * len(added))]
+        self._against = [self._places[key] for key in added]
         self._mean = np.array([*means, *([float(np.mean(means))] * len(added))])
         sd = np.array([*sds, *([UNKNOWN_SD] * len(added))])
         self._covariance = np.outer(sd, sd) * (COMMON + (1.0 - COMMON) * np.eye(len(sd)))
@@ -162,13 +163,16 @@ class Settling:
         open_places = np.flatnonzero(~self._failed)
         if not len(open_places):
             self._stopped = "nothing left"
-        elif self._n_told and self._is_settled():
+        elif self._n_told and not self._is_owed() and self._is_settled():
             self._stopped = "settled"
         elif self._n_told >= self.budget:
             self._stopped = "budget spent"
         if self._stopped != "not stopped":
             return None
         gains = self._gains()
+        # What the candidates are measured against is measured once, however unlikely it is to be best.
+        if self._n_told:
+            gains[[place for place in self._against if not self._readings[place]]] = np.inf
         return dict(self._configurations[int(open_places[np.argmax(gains[open_places])])])
 
     def tell(self, configuration: Mapping[str, Level | None], reading: float | None) -> None:
@@ -223,6 +227,10 @@ class Settling:
             confidence=self.confidence,
             tolerance_pct=self.tolerance_pct,
         )
+
+    def _is_owed(self) -> bool:
+        """Return whether something that was to be measured against has no reading yet."""
+        return any(not self._readings[place] and not self._failed[place] for place in self._against)
 
     def _is_settled(self) -> bool:
         mean, covariance = self._posterior()
