@@ -17,6 +17,9 @@ INTERRUPTED = 130
 
 def doctor(
     *,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put back what a killed campaign had set, and do nothing else.")
+    ] = False,
     noise_test: Annotated[
         float, typer.Option(min=0.0, help="Length of the noise self-test in seconds; 0 for none.")
     ] = 1.0,
@@ -24,8 +27,10 @@ def doctor(
 ) -> int:
     """Say what can be measured and set on this machine, and exactly why not.
 
-    Exits with 3 when no network can be measured here.
+    Exits with 3 when no network can be measured here, or something could not be restored.
     """
+    if restore:
+        return _restore(as_json=as_json)
     from perfport.measure.doctor import doctor as examine
     from perfport.report.terminal import show_doctor
 
@@ -36,6 +41,23 @@ def doctor(
     else:
         out.print(show_doctor(found))
     return 0 if found.can_measure else 3
+
+
+def _restore(*, as_json: bool) -> int:
+    from perfport.measure.actuators import Journal
+    from perfport.measure.doctor import restore_machine
+
+    done = restore_machine()
+    folder = str(Journal().folder)
+    if as_json:
+        entries = [{"actuator": d.actuator, "options": list(d.options), "problem": d.problem} for d in done]
+        print_json({"journal": folder, "entries": entries, "is_restored": not any(d.problem for d in done)})
+    elif not done:
+        out.print(f"nothing to restore: no killed campaign left anything in {folder}", markup=False)
+    for entry in () if as_json else done:
+        state = f"NOT restored: {entry.problem}" if entry.problem else "restored to what was found"
+        out.print(f"{entry.actuator} ({', '.join(entry.options)}): {state}", markup=False)
+    return 3 if any(entry.problem for entry in done) else 0
 
 
 def plan(campaign: CampaignArgument, *, store: StoreOption = "perfport.db", as_json: JsonFlag = False) -> None:

@@ -1,27 +1,30 @@
 """What can be measured and set on this machine, and why not: each part asked, nothing guessed."""
 
+import inspect
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from perfport import plugins
 from perfport.data.environment import Fact
 from perfport.errors import MissingPackageError, PerfError
 from perfport.measure import actuators, meters, systems
+from perfport.measure.actuators import Journal, Restored, restore_abandoned
 from perfport.measure.base import Absent, Actuator, Availability, Available
 from perfport.measure.conditions import conditions_now, process_conditions, stolen_s
+from perfport.measure.lease import device_lease
 from perfport.measure.networks import known_networks, network
 from perfport.measure.probe import hardware_facts, software_facts
 
-__all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test"]
+__all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test", "restore_machine"]
 
 CheckKind = Literal["system", "network", "meter", "actuator"]
 
 _NEEDS_DATA = "replay"
-_RUNS_NETWORKS = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,29 @@ def doctor(*, noise_test_s: float = 1.0) -> DoctorReport:
         noise_test_s: Length of the noise self-test in seconds; 0 leaves it out.
     """
     networks = (_attempt("network", name, partial(_ask_network, name)) for name in known_networks())
-    checks = (*_system_checks(), *networks, *_meter_checks(), *_actuator_checks())
+    checks = (
+        *_system_checks(),
+        *networks,
+        *_meter_checks(),
+        *_actuator_checks(),
+        _attempt("actuator", "journal", _ask_journal),
+    )
     noise = noise_self_test(noise_test_s) if noise_test_s > 0 else None
     return DoctorReport(hardware_facts(), software_facts(), {**conditions_now(), **process_conditions()}, checks, noise)
+
+
+def restore_machine(*, lease: Path | None = None) -> tuple[Restored, ...]:
+    """Put back what killed campaigns had set on this machine, to what they had found; return what became of each.
+
+    Args:
+        lease: Lock file of the device; that of this machine if None.
+
+    Raises:
+        MeasurementError: If a campaign is measuring: what is set now is its own, and it will restore it.
+        ActuationError: If the journal cannot be read.
+    """
+    with device_lease("doctor --restore", path=lease):
+        return restore_abandoned()
 
 
 def noise_self_test(seconds: float = 1.0) -> NoiseTest:
@@ -167,7 +190,12 @@ def _system_checks() -> Iterator[Check]:
 
 
 def _ask_system(name: str) -> Availability:
-    system = systems.make_system(name, {"network": _present_network()} if name in _RUNS_NETWORKS else {})
+    parameters = inspect.signature(plugins.resolve("system", name, systems.BUILTIN)).parameters.values()
+    settings = {"network": _present_network()} if any(found.name == "network" for found in parameters) else {}
+    needed = [found.name for found in parameters if found.default is found.empty and found.name not in settings]
+    if needed:
+        return Available(f"give it {', '.join(needed)} in its settings")
+    system = systems.make_system(name, settings)
     space = system.space()
     version = system.facets()["software"].get(name)
     prefix = f"version {version}, " if version is not None else ""
@@ -208,11 +236,20 @@ def _actuator_checks() -> Iterator[Check]:
 
 
 def _ask_actuator(name: str) -> Availability:
-    actuator: Actuator = plugins.resolve("actuator", name, actuators.BUILTIN)()
+    actuator: Actuator = actuators.make_actuator(name)
     availability = actuator.availability()
     if isinstance(availability, Absent):
         return availability
     return Available(f"{', '.join(option.name for option in actuator.options)}: {availability.detail}")
+
+
+def _ask_journal() -> Availability:
+    journal = Journal()
+    left = journal.abandoned()
+    if not left:
+        return Available(f"nothing is left to restore, in {journal.folder}")
+    told = "; ".join(f"{', '.join(entry.asked)} (by process {entry.pid}, which is gone)" for entry in left)
+    return Absent(f"not restored: {told}; put it back: perfport doctor --restore")
 
 
 def _attempt(kind: CheckKind, name: str, ask: Callable[[], Availability]) -> Check:

@@ -76,6 +76,21 @@ def test_levels_restrict_the_space_of_the_system() -> None:
     assert rig.space.default_configuration() == {"option_1": True, "option_2": 2, "option_3": "a"}
 
 
+def test_options_of_the_machine_join_those_of_the_system() -> None:
+    named = {"MALLOC_ARENA_MAX": (2, 4), "MY_OWN": ("a", "b"), "cpus": ("0",)}
+    spec = EnvironmentSpec(name="x", system="synthetic", settings={"n_options": 3}, levels=LEVELS, options=named)
+    rig = rig_of(spec)
+    assert rig.space.size() == 6 * 2 * 2
+    configuration = rig.space.default_configuration()
+    system, around = rig.split(configuration)
+    assert set(system) == {"option_1", "option_2", "option_3"}
+    assert around == {"MALLOC_ARENA_MAX": 2, "MY_OWN": "a", "cpus": "0"}
+    whole = rig_of(EnvironmentSpec(name="x", system="synthetic", settings={"n_options": 3}, options=("affinity",)))
+    assert whole.space.option("cpus").owner == "actuator"
+    text = Campaign(name="c", environments=(spec,)).to_yaml()
+    assert Campaign.from_yaml(text).environments[0] == spec
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "told"),
     [
@@ -102,6 +117,11 @@ def test_levels_restrict_the_space_of_the_system() -> None:
             UsageError,
             "keep one of the two",
         ),
+        ({"options": ("warp_factor",)}, UsageError, "no actuator sets warp_factor"),
+        ({"options": {"affinity": ("0",)}}, UsageError, "'affinity' must be an option with at least one level"),
+        ({"options": {"cpus": ()}}, UsageError, "'cpus' must be an option with at least one level"),
+        ({"options": {"cpu_quota": (1e9,)}}, PerfError, "cpu_quota"),
+        ({"options": ("cpus",), "actuators": {"cpus": "0"}}, UsageError, "keep one of the two"),
     ],
 )
 def test_what_cannot_be_measured_is_told_before_it_is_tried(

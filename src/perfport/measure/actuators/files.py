@@ -71,8 +71,8 @@ class FileActuator:
             for file in found.files:
                 if not os.access(file, os.W_OK):
                     return Absent(f"{file} cannot be written: {_remedy()}")
-        now = self.read()
-        return Available(", ".join(f"{name} is {'mixed' if now[name] is None else now[name]}" for name in now))
+        now = ("not fixed" if level is None else str(level) for level in self.read().values())
+        return Available(f"now {', '.join(now)}")
 
     def read(self) -> dict[str, Level | None]:
         """Return the level of each option; None where the machine has none (processors differ)."""
