@@ -323,7 +323,7 @@ def test_an_allocator_is_loaded_at_the_start_and_read_back_from_the_map(tmp_path
     if not Path("/proc/self/maps").exists():
         pytest.skip("only Linux shows what is mapped")
     # Any library will do to see that the loader takes it; it stands for an allocator.
-    spec = importlib.util.find_spec("numpy._core._multiarray_umath")
+    spec = importlib.util.find_spec("psutil._psutil_linux")
     assert spec is not None
     assert spec.origin is not None
     library = Path(shutil.copy(spec.origin, tmp_path / "liballocator.so"))
