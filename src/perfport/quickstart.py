@@ -347,23 +347,38 @@ class _Teller:
         self.console.print(Padding(what, (0, 0, 0, 2)))
 
 
+# Few enough that thirty measurements say something about each; the systems have more.
+_OPTIONS = {
+    "onnxruntime": [
+        "intra_op_threads",
+        "execution_mode",
+        "inter_op_threads",
+        "spinning",
+        "graph_optimisation",
+        "memory_arena",
+        "memory_pattern",
+        "batch",
+    ],
+    "openvino": ["threads", "streams", "performance_hint", "precision", "cpu_pinning", "hyper_threading", "batch"],
+}
+
+
 def _environments(move: Move) -> tuple[EnvironmentSpec, EnvironmentSpec]:
     """Return source and target; PP-OCRv4 finds text in images, and is small enough to be measured in seconds."""
-    source = EnvironmentSpec(name="ppocr-det-160px", system="onnxruntime", network="ppocr_det", workload={"side": 160})
+    source = _environment("ppocr-det-160px", "onnxruntime", "ppocr_det", {"side": 160})
     match move:
         case "size":
-            target = EnvironmentSpec(
-                name="ppocr-det-320px", system="onnxruntime", network="ppocr_det", workload={"side": 320}
-            )
+            target = _environment("ppocr-det-320px", "onnxruntime", "ppocr_det", {"side": 320})
         case "network":
-            target = EnvironmentSpec(
-                name="ppocr-rec-160px", system="onnxruntime", network="ppocr_rec", workload={"width": 160}
-            )
+            target = _environment("ppocr-rec-160px", "onnxruntime", "ppocr_rec", {"width": 160})
         case "openvino":
-            target = EnvironmentSpec(
-                name="ppocr-det-160px-openvino", system="openvino", network="ppocr_det", workload={"side": 160}
-            )
+            target = _environment("ppocr-det-160px-openvino", "openvino", "ppocr_det", {"side": 160})
     return source, target
+
+
+def _environment(name: str, system: str, network: str, workload: dict[str, int]) -> EnvironmentSpec:
+    settings = {"options": _OPTIONS[system]}
+    return EnvironmentSpec(name=name, system=system, network=network, workload=workload, settings=settings)
 
 
 def _candidates(rig: Rig, seed: int) -> pd.DataFrame:

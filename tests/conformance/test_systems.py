@@ -10,10 +10,12 @@ import pytest
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Environment, Fact
 from perfport.data.measurement import Property
-from perfport.errors import MissingPackageError
-from perfport.measure.base import System
+from perfport.errors import MissingPackageError, UsageError
+from perfport.measure.base import AddsReadings, HasOutput, HasProperties, System
 from perfport.measure.networks import network
+from perfport.measure.outputs import wrong_output
 from perfport.measure.systems import make_system
+from perfport.measure.systems.network_options import WAVES
 from perfport.measure.systems.replay import ReplaySystem
 from perfport.measure.systems.synthetic import SyntheticSystem
 from perfport.testing.fakes import FaultySystem
@@ -90,6 +92,78 @@ class TestOpenVino(SystemKit):
     def make(self) -> System:
         needs("openvino", "ppocr_cls")
         return make_system("openvino", {"network": "ppocr_cls"})
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_with_several_requests_in_flight_one_run_serves_several_waves(name: str) -> None:
+    needs(name, "ppocr_cls")
+    system = make_system(name, {"network": "ppocr_cls"})
+    answers = []
+    for requests in (1, 2):
+        with system.open({"requests": requests, "batch": 2}, {}) as session:
+            session.run_once()
+            assert session.inputs_per_run == (2 if requests == 1 else 2 * 2 * WAVES)
+            assert isinstance(session, AddsReadings)
+            latency_s = session.added_readings()["latency_s"]
+            assert latency_s is not None
+            assert latency_s > 0
+            assert isinstance(session, HasOutput)
+            answers.append(session.output())
+    assert wrong_output(answers[1], answers[0], 0.05) == ""
+    assert isinstance(system, HasProperties)
+    assert "latency_s" in {found.name for found in system.properties()}
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_options_left_out_of_the_space_stay_at_their_default(name: str) -> None:
+    needs(name, "ppocr_cls")
+    system = make_system(name, {"network": "ppocr_cls", "options": ["batch", "requests"]})
+    assert system.space().names == ("requests", "batch")
+    with pytest.raises(UsageError, match="there is no 'colour' here; there are"):
+        make_system(name, {"network": "ppocr_cls", "options": ["colour"]}).space()
+
+
+def test_openvino_tells_which_devices_there_are() -> None:
+    needs("openvino", "ppocr_cls")
+    with pytest.raises(UsageError, match=r"no device 'NPX' here; it has CPU"):
+        make_system("openvino", {"network": "ppocr_cls", "device": "NPX"}).space()
+
+
+def test_bound_inputs_and_outputs_compute_the_same() -> None:
+    needs("onnxruntime", "ppocr_cls")
+    system = make_system("onnxruntime", {"network": "ppocr_cls"})
+    answers = []
+    for bound in (False, True):
+        with system.open({"io_binding": bound, "batch": 2}, {}) as session:
+            for _ in range(3):
+                session.run_once()
+            assert isinstance(session, HasOutput)
+            answers.append(session.output())
+    np.testing.assert_allclose(answers[1][0], answers[0][0], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int8_dynamic", "int8_static"])
+def test_a_network_in_8_bits_is_made_once_and_kept_by_what_it_is_made_from(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("onnxruntime", "squeezenet")
+    monkeypatch.setenv("PERFPORT_CACHE_DIR", str(tmp_path))
+    system = make_system("onnxruntime", {"network": "squeezenet"})
+    answers, seen = [], []
+    for level in ("f32", precision, precision):
+        with system.open({"precision": level}, {}) as session:
+            session.run_once()
+            assert isinstance(session, HasOutput)
+            answers.append(session.output())
+        seen.append({path.name: path.stat().st_mtime_ns for path in (tmp_path / "networks").iterdir()})
+    assert len(seen[1]) == len(seen[0]) + 1
+    assert seen[2] == seen[1]
+    assert wrong_output(answers[1], answers[0], 0.3) == ""
+    assert wrong_output(answers[1], answers[0], 1e-6)  # it did compute in 8 bits
+    (made,) = set(seen[1]) - set(seen[0])
+    again = make_system("onnxruntime", {"network": str(tmp_path / "networks" / made)})
+    assert "precision" not in again.space().names
 
 
 def test_a_network_given_by_path_runs_like_one_of_the_zoo(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from perfport.measure.actuators import Journal, Restored, restore_abandoned
 from perfport.measure.base import Absent, Actuator, Availability, Available
 from perfport.measure.conditions import conditions_now, process_conditions, stolen_s
 from perfport.measure.lease import device_lease
-from perfport.measure.networks import known_networks, network
+from perfport.measure.networks import Form, ask_network, known_networks, network
 from perfport.measure.probe import hardware_facts, software_facts
 
 __all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test", "restore_machine"]
@@ -25,6 +25,8 @@ __all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test", "r
 CheckKind = Literal["system", "network", "meter", "actuator"]
 
 _NEEDS_DATA = "replay"
+# What runtimes take that do not take ONNX files.
+_FORMS: Mapping[str, Form] = {"torch": "torch", "litert": "tflite"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def doctor(*, noise_test_s: float = 1.0) -> DoctorReport:
     Args:
         noise_test_s: Length of the noise self-test in seconds; 0 leaves it out.
     """
-    networks = (_attempt("network", name, partial(_ask_network, name)) for name in known_networks())
+    networks = (_attempt("network", name, partial(ask_network, name)) for name in known_networks())
     checks = (
         *_system_checks(),
         *networks,
@@ -191,7 +193,11 @@ def _system_checks() -> Iterator[Check]:
 
 def _ask_system(name: str) -> Availability:
     parameters = inspect.signature(plugins.resolve("system", name, systems.BUILTIN)).parameters.values()
-    settings = {"network": _present_network()} if any(found.name == "network" for found in parameters) else {}
+    settings = (
+        {"network": _present_network(_FORMS.get(name, "onnx"))}
+        if any(found.name == "network" for found in parameters)
+        else {}
+    )
     needed = [found.name for found in parameters if found.default is found.empty and found.name not in settings]
     if needed:
         return Available(f"give it {', '.join(needed)} in its settings")
@@ -202,23 +208,17 @@ def _ask_system(name: str) -> Availability:
     return Available(f"{prefix}{len(space)} options, {space.size():,} configurations")
 
 
-def _present_network() -> str:
+def _present_network(form: Form) -> str:
     """Return a network that is installed, so that a runtime is not called missing because a network is."""
     problems = []
-    for name in known_networks():
+    for name in known_networks(form):
         try:
-            network(name)
+            network(name, form)
         except PerfError as error:
             problems.append(error.message)
         else:
             return name
     raise MissingPackageError(f"no network is installed: {problems[0]}")
-
-
-def _ask_network(name: str) -> Availability:
-    found = network(name)
-    lengths = f", workload: {', '.join(found.lengths)}" if found.lengths else ""
-    return Available(f"{found.size_bytes / 1e6:.1f} MB, {found.sha256}{lengths}")
 
 
 def _meter_checks() -> Iterator[Check]:

@@ -3,24 +3,10 @@
 import time
 from collections.abc import Mapping
 
-from perfport.data.measurement import Property
 from perfport.measure.base import Availability, Available
+from perfport.measure.properties import CPU_TIME, INFERENCE_TIME
 
-__all__ = ["CPU_TIME", "INFERENCE_TIME", "ClockMeter"]
-
-INFERENCE_TIME = Property(
-    "inference_time_s",
-    "s",
-    "minimise",
-    "Wall time of one run divided by the number of inputs it serves (its batch).",
-)
-CPU_TIME = Property(
-    "cpu_time_s",
-    "s",
-    "minimise",
-    "Processor time of one run, all threads of the process, divided by the number of inputs. "
-    "Not latency, but little disturbed by other load; threads that spin count.",
-)
+__all__ = ["ClockMeter"]
 
 
 class ClockMeter:
