@@ -11,6 +11,7 @@ from perfport.errors import MissingPackageError
 from perfport.measure import doctor as doctor_module
 from perfport.measure.conditions import conditions_now, stolen_s
 from perfport.measure.doctor import doctor, noise_self_test
+from perfport.measure.networks import zoo
 from perfport.measure.probe import hardware_facts, package_version, software_facts, usable_threads
 
 CPUINFO = """processor\t: 0
@@ -109,14 +110,15 @@ def test_the_doctor_checks_every_part_and_says_why_not() -> None:
 
 
 def test_the_doctor_survives_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
+    def missing(name: str, form: str) -> None:
         raise MissingPackageError(f"network '{name}' is not installed: pip install it")
 
     monkeypatch.setattr(doctor_module, "network", missing)
+    monkeypatch.setattr(zoo, "find_spec", lambda _: None)
     report = doctor(noise_test_s=0)
     assert not report.can_measure
     details = {check.name: check.detail for check in report.checks if not check.ok}
-    assert "pip install it" in details["ppocr_det"]
+    assert "pip install --no-deps rapidocr-onnxruntime" in details["ppocr_det"]
     assert "no network is installed" in details["onnxruntime"]
 
 
