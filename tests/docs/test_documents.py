@@ -47,6 +47,8 @@ def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_yaml_blocks_are_campaigns_and_cards() -> None:
     (campaign,) = blocks(ROOT / "docs/measuring.md", "yaml")
     assert Campaign.from_yaml(campaign).replicates == 10
+    (knobs,) = blocks(ROOT / "docs/knobs.md", "yaml")
+    assert "cpu_quota" in Campaign.from_yaml(knobs).environments[0].options
     (card,) = blocks(ROOT / "docs/tables.md", "yaml")
     import yaml
 

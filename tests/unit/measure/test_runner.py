@@ -179,6 +179,9 @@ def test_meters_outside_are_read_in_a_window_of_their_own_per_input() -> None:
     (energy_j,) = outcome.repetitions["energy_j"]
     # Three watts over at least one run of five milliseconds, and no more than the window with its ends.
     assert 3.0 * 5e-3 * 0.9 <= energy_j < 3.0 * 1.0
+    # Constant power: the idle machine takes as much, up to rounding, so there is next to no net energy, or none.
+    assert ("net_energy_j" in outcome.repetitions) != ("net_energy_j" in outcome.absent)
+    assert "idle_baseline" in str(outcome.conditions["meters"])
 
 
 def test_absent_meters_are_recorded_with_their_reason(rig: Rig) -> None:
