@@ -1,12 +1,17 @@
 """`doctor`, `plan` and `measure`: what can be measured here, what a campaign will cost, and running it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.tables import StoreOption
+
+if TYPE_CHECKING:
+    from perfport.measure.campaign import Campaign, CampaignResult
+    from perfport.measure.plan import Plan
+    from perfport.measure.quality import CampaignQuality
 
 __all__ = ["CampaignArgument", "doctor", "measure", "plan"]
 
@@ -60,43 +65,27 @@ def _restore(*, as_json: bool) -> int:
     return 3 if any(entry.problem for entry in done) else 0
 
 
-def plan(campaign: CampaignArgument, *, store: StoreOption = "perfport.db", as_json: JsonFlag = False) -> None:
-    """Say what a campaign will measure and how long it will take, without measuring anything."""
-    from perfport.data.store import Store
-    from perfport.measure.campaign import Campaign, plan_campaign
-    from perfport.report.wording import format_duration
+def plan(
+    campaign: CampaignArgument,
+    *,
+    store: StoreOption = "perfport.db",
+    pilot: Annotated[
+        int, typer.Option(min=0, help="Measure so many first, to estimate from; they are kept and count.")
+    ] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a campaign will measure and how long it will take; measures nothing but the pilot asked for."""
+    from perfport.measure.campaign import Campaign
 
     spec = Campaign.read(campaign)
-    if Path(store).exists() or "://" in store:
-        with Store.open(store, create=False, read_only=True) as opened:
-            laid_out = plan_campaign(spec, opened)
-    else:
-        laid_out = plan_campaign(spec)
-    estimate = laid_out.estimate
+    laid_out = _laid_out(spec, store)
+    if pilot > laid_out.n_done:
+        _run(spec, store, max_runs=pilot - laid_out.n_done)
+        laid_out = _laid_out(spec, store)
     if as_json:
-        environments = {
-            rig.environment.name: sum(task.rig is rig for task in laid_out.tasks)
-            for rig in {id(task.rig): task.rig for task in laid_out.tasks}.values()
-        }
-        print_json(
-            {
-                "campaign": spec.name,
-                "n_runs": laid_out.n_runs,
-                "n_done": laid_out.n_done,
-                "n_left": laid_out.n_left,
-                "runs_by_environment": environments,
-                "time_s": {"low": estimate.low_s, "typical": estimate.typical_s, "high": estimate.high_s},
-                "estimate_rests_on": estimate.basis,
-                "notes": laid_out.limits,
-            }
-        )
-        return
-    out.print(f"campaign '{spec.name}': {laid_out.n_runs} runs, {laid_out.n_done} of them done", markup=False)
-    if laid_out.n_left:
-        low, typical, high = (format_duration(value) for value in (estimate.low_s, estimate.typical_s, estimate.high_s))
-        out.print(f"about {typical} to go ({low} to {high}; from {estimate.basis})", markup=False)
-    for note in laid_out.limits:
-        out.print(f"note: {note}", markup=False)
+        print_json(_plan_fields(laid_out))
+    else:
+        _show_plan(laid_out)
 
 
 def measure(
@@ -104,29 +93,95 @@ def measure(
     *,
     store: StoreOption = "perfport.db",
     max_runs: Annotated[int | None, typer.Option(min=1, help="Stop after this many measurements.")] = None,
-    max_time: Annotated[float | None, typer.Option(min=0.0, help="Stop before this many seconds have passed.")] = None,
+    max_time: Annotated[
+        float | None, typer.Option(min=0.0, help="Stop within one repetition of this many seconds.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be measured.")] = False,
     as_json: JsonFlag = False,
 ) -> int:
     """Run a campaign; stopped in any way, the same command goes on where it stopped."""
-    from perfport.data.store import Store
-    from perfport.measure.campaign import Campaign, run_campaign
-    from perfport.report.progress import MeasuringProgress
+    from perfport.measure.campaign import Campaign
+    from perfport.report.quality import quality_fields, show_quality
 
     spec = Campaign.read(campaign)
-    with Store.open(store) as opened, MeasuringProgress(err, "measuring") as shown:
-        result = run_campaign(spec, opened, progress=shown, max_runs=max_runs, max_time_s=max_time)
+    if dry_run:
+        plan(campaign, store=store, as_json=as_json)
+        return 0
+    result, quality = _run(spec, store, max_runs=max_runs, max_time_s=max_time)
     if as_json:
-        print_json({"campaign": spec.name, "store": store, "is_finished": result.is_finished} | _fields(result))
+        told = {"campaign": spec.name, "store": store, "is_finished": result.is_finished}
+        print_json(told | _fields(result) | {"quality": quality_fields(quality)})
     else:
         counts = ", ".join(f"{n} {status}" for status, n in result.counts.items()) or "nothing left to measure"
+        again = f" ({result.n_again} of them again, having been too disturbed)" if result.n_again else ""
         state = "finished" if result.is_finished else f"stopped ({result.stopped_by}), the same command goes on"
         n_stored = result.n_before + result.n_measured
         out.print(
-            f"campaign '{spec.name}' {state}: {counts}; {n_stored} of {result.n_total} are in {store}", markup=False
+            f"campaign '{spec.name}' {state}: {counts}{again}; {n_stored} of {result.n_total} are in {store}",
+            markup=False,
         )
+        if quality.environments:
+            out.print(show_quality(quality))
     return INTERRUPTED if result.stopped_by == "asked" else 0
 
 
-def _fields(result: object) -> dict[str, object]:
-    names = ("n_total", "n_before", "n_measured", "counts", "stopped_by", "elapsed_s")
+def _run(
+    spec: "Campaign", store: str, *, max_runs: int | None = None, max_time_s: float | None = None
+) -> tuple["CampaignResult", "CampaignQuality"]:
+    from perfport.data.store import Store
+    from perfport.measure.campaign import run_campaign
+    from perfport.measure.quality import quality_of
+    from perfport.report.progress import MeasuringProgress
+
+    with Store.open(store) as opened:
+        with MeasuringProgress(err, "measuring") as shown:
+            result = run_campaign(spec, opened, progress=shown, max_runs=max_runs, max_time_s=max_time_s)
+        return result, quality_of(opened.read(campaign=spec.name, protocol=spec.protocol.key))
+
+
+def _laid_out(spec: "Campaign", store: str) -> "Plan":
+    from perfport.data.store import Store
+    from perfport.measure.campaign import plan_campaign
+
+    if Path(store).exists() or "://" in store:
+        with Store.open(store, create=False, read_only=True) as opened:
+            return plan_campaign(spec, opened)
+    return plan_campaign(spec)
+
+
+def _plan_fields(laid_out: "Plan") -> dict[str, object]:
+    estimate = laid_out.estimate
+    environments = {
+        rig.environment.name: sum(task.rig is rig for task in laid_out.tasks)
+        for rig in {id(task.rig): task.rig for task in laid_out.tasks}.values()
+    }
+    return {
+        "campaign": laid_out.campaign.name,
+        "n_runs": laid_out.n_runs,
+        "n_done": laid_out.n_done,
+        "n_left": laid_out.n_left,
+        "runs_by_environment": environments,
+        "sentinels": laid_out.n_sentinels,
+        "time_s": {"low": estimate.low_s, "typical": estimate.typical_s, "high": estimate.high_s},
+        "estimate_rests_on": estimate.basis,
+        "notes": laid_out.limits,
+    }
+
+
+def _show_plan(laid_out: "Plan") -> None:
+    from perfport.report.wording import format_duration
+
+    estimate = laid_out.estimate
+    among = f" ({laid_out.n_sentinels} of them sentinels)" if laid_out.n_sentinels else ""
+    name = laid_out.campaign.name
+    out.print(f"campaign '{name}': {laid_out.n_runs} runs{among}, {laid_out.n_done} of them done", markup=False)
+    if laid_out.n_left:
+        low, typical, high = (format_duration(value) for value in (estimate.low_s, estimate.typical_s, estimate.high_s))
+        out.print(f"about {typical} to go ({low} to {high}; from {estimate.basis})", markup=False)
+    for note in laid_out.limits:
+        out.print(f"note: {note}", markup=False)
+
+
+def _fields(result: "CampaignResult") -> dict[str, object]:
+    names = ("n_total", "n_before", "n_measured", "n_again", "counts", "grades", "stopped_by", "elapsed_s")
     return {name: getattr(result, name) for name in names}

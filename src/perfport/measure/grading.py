@@ -30,6 +30,7 @@ _EFFECTS = {
     "interval_width": "the median is known to {:.0%} only",
     "trend": "the later half of the runs took {:+.0%}",
     "waited_share": "it waited {:.0%} of the time for a processor",
+    "cpu_dip": "most runs had {:.0%} less of the processors than the best",
     "stolen_share": "the hypervisor took {:.0%} of the time",
     "clock_change": "the clock changed by {:+.0%}",
 }
@@ -96,6 +97,8 @@ def _other_objections(facts: Mapping[str, object]) -> list[tuple[int, str]]:
 def _share(facts: Mapping[str, object], name: str) -> float | None:
     if name == "waited_share" and facts.get("crowded"):
         return None  # its own threads wait for each other: that is how it performs
+    if name == "cpu_dip" and "waited_share" in facts:
+        return None  # the kernel tells how long it waited; this is for systems that do not
     value = facts.get(name)
     return float(value) if isinstance(value, int | float) else None
 

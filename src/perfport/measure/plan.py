@@ -10,7 +10,7 @@ from perfport.data.measurement import Measurement, configuration_key
 from perfport.data.standing import best_attempt
 from perfport.data.store import Store
 from perfport.errors import InvalidConfigurationError
-from perfport.measure.blocks import SENTINEL_BLOCK, SIDE_BY_SIDE_BLOCK
+from perfport.measure.blocks import SENTINEL_BLOCK, SIDE_BY_SIDE_BLOCK, is_replicate
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig
 from perfport.measure.rows import configurations_of
@@ -101,6 +101,11 @@ class Plan:
     def n_runs(self) -> int:
         """How many measurements the campaign has in all."""
         return len(self.tasks)
+
+    @property
+    def n_sentinels(self) -> int:
+        """How many of them repeat an environment's first configuration, to tell of drift."""
+        return sum(not is_replicate(task.block) for task in self.tasks)
 
     @property
     def n_left(self) -> int:

@@ -1,9 +1,9 @@
 """Real-time scheduling in short bursts: timed runs that no other program interrupts, on a machine that stays alive.
 
-    plain | SCHED_RR, at most burst_s | asleep, pause_s | SCHED_RR ... | plain
+    plain | SCHED_RR, 0.2 s or one run | asleep, a fifth of that | SCHED_RR ... | plain
 
-Only the threads that are timed are raised, to the lowest real-time priority, and never for longer than
-a burst; then everything else has the processors to itself for a while. A limit of the kernel
+The threads of the process are raised, to the lowest real-time priority, and never for longer than a
+burst; then everything else has the processors to itself for a while. A limit of the kernel
 (RLIMIT_RTTIME) ends a run that hangs under it.
 """
 
@@ -18,12 +18,13 @@ from perfport.measure.probe import cpu_quota, usable_threads
 if sys.platform != "win32":
     import resource
 
-__all__ = ["BURST_S", "PAUSE_S", "Bursts", "Scheduling", "busy_threads", "scheduling_for", "thread_times_s"]
+__all__ = ["LONGEST_BURST_S", "Bursts", "Scheduling", "busy_threads", "scheduling_for", "thread_times_s"]
 
-# One run of every network of the zoo fits into a burst, and a pause of a fifth is more than the kernel
-# would take by itself: it stops real-time threads for 50 ms when they have used 950 of 1000 ms.
-BURST_S = 0.1
-PAUSE_S = 0.02
+_BURST_S = 0.2
+LONGEST_BURST_S = 0.5  # a longer run is not made real-time: the machine must answer within that
+# Others get a sixth of the time. That is more than the kernel would take by itself: it stops real-time
+# threads for 50 ms when they have used 950 of 1000 ms.
+_PAUSE_SHARE = 0.2
 _HANG_S = 5.0  # beyond twice the longest run that is scheduled so, and all bursts of one configuration
 _BUSY_SHARE = 0.05
 _PRIORITY = 1
@@ -48,14 +49,14 @@ def scheduling_for(wanted: str, *, run_s: float, n_busy: int, works_elsewhere: b
 
     Args:
         wanted: "auto" or "plain".
-        run_s: What one run takes, in seconds.
+        run_s: What one run takes, in seconds, at best.
         n_busy: Threads of this process that are busy during runs.
         works_elsewhere: Whether other processes do the work.
     """
     obstacles = (
         (wanted == "plain", "the protocol asks for it"),
         (sys.platform != "linux", "there are no real-time bursts on this system"),
-        (run_s > BURST_S, f"a run takes {run_s:.2g} s, longer than a burst of {BURST_S:g} s"),
+        (run_s > LONGEST_BURST_S, f"a run takes {run_s:.2g} s, longer than a burst of {LONGEST_BURST_S:g} s"),
         (works_elsewhere, "other processes do the work"),
         # Real-time threads that share a processor wait for each other's whole time slice (100 ms),
         # plain ones do not: it would not be the same system.
@@ -81,13 +82,15 @@ class Bursts:
 
     Args:
         budget_s: Longest time that bursts and pauses go on; beyond it a run hangs.
+        run_s: What one run takes; a burst is at least as long.
     """
 
-    def __init__(self, budget_s: float) -> None:
+    def __init__(self, budget_s: float, run_s: float) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
         limit_us = int((_HANG_S + 2 * budget_s) * 1e6)
         resource.setrlimit(resource.RLIMIT_RTTIME, (limit_us if hard < 0 else min(limit_us, hard), hard))
         self._policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+        self._burst_s = max(_BURST_S, run_s)
         self._end_s = 0.0
         self._raise()
 
@@ -98,7 +101,7 @@ class Bursts:
         _set_policies(self._policy, but_main=True)
         # NOTE: asleep while still real-time: waking up so is what sets the kernel's count for the
         # limit back to zero.
-        time.sleep(PAUSE_S)
+        time.sleep(_PAUSE_SHARE * self._burst_s)
         self._raise()
 
     def close(self) -> None:
@@ -107,7 +110,7 @@ class Bursts:
 
     def _raise(self) -> None:
         _set_policies(_REAL_TIME)
-        self._end_s = time.perf_counter() + BURST_S
+        self._end_s = time.perf_counter() + self._burst_s
 
 
 def thread_times_s() -> dict[int, tuple[float, float]]:

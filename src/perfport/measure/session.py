@@ -81,8 +81,7 @@ def measure_in_session(
         open_begin = time.perf_counter()
         with system.open(configuration, workload, seed=seed) as session:
             conditions["open_s"] = round(time.perf_counter() - open_begin, 6)
-            watch = Watch(protocol.scheduling, protocol.budget_s) if system.is_isolated else None
-            outcome = _run(session, reference, protocol, hooks, watch)
+            outcome = _run(session, reference, protocol, hooks, is_watched=system.is_isolated)
     except InvalidConfigurationError as error:
         outcome = Outcome(Status.INVALID, error.message)
     except MemoryError as error:
@@ -104,7 +103,7 @@ def _make_reference(system: System, workload: Mapping[str, Fact], path: Path, se
         write_reference(path, outputs)
 
 
-def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Hooks, watch: Watch | None) -> Outcome:
+def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Hooks, *, is_watched: bool) -> Outcome:
     hooks.stage("check")
     begin = time.perf_counter()
     problem = _output_problem(session, reference, protocol)
@@ -113,7 +112,7 @@ def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Ho
     if problem:
         return Outcome(Status.FAILED, problem, conditions=checked)
     hooks.stage("time")
-    outcome = _timed(session, protocol, hooks, watch)
+    outcome = _timed(session, protocol, hooks, is_watched=is_watched)
     if outcome.status is Status.OK:
         hooks.window(session)
     return replace(outcome, conditions={**checked, **outcome.conditions})
@@ -126,9 +125,11 @@ def _output_problem(session: Session, reference: Path | None, protocol: Protocol
     return wrong_output(session.output(), read_reference(reference), protocol.output_tolerance)
 
 
-def _timed(session: Session, protocol: Protocol, hooks: Hooks, watch: Watch | None) -> Outcome:
+def _timed(session: Session, protocol: Protocol, hooks: Hooks, *, is_watched: bool) -> Outcome:
     begin = time.perf_counter()
     reader = run_reader(session, ClockMeter())
+    # Not before the output was checked: that may have kept threads of our own busy.
+    watch = Watch(protocol.scheduling, protocol.budget_s) if is_watched else None
     timing = time_session(reader, protocol, check_alive=hooks.check_alive, pacer=watch)
     conditions: dict[str, object] = {"timing_s": round(time.perf_counter() - begin, 6), **_loop_facts(timing)}
     if watch is not None:
@@ -151,8 +152,12 @@ def _loop_facts(timing: Timing) -> dict[str, object]:
         "trend": round(relative_trend(timing.repetitions[PRIMARY]), 6),
     }
     cpu_s = timing.repetitions.get("cpu_time_s")
-    if cpu_s and (wall_s := sum(timing.repetitions[PRIMARY])) > 0:
-        facts["cpu_per_wall"] = round(sum(cpu_s) / wall_s, 4)
+    if cpu_s and min(timing.repetitions[PRIMARY]) > 0:
+        ratios = np.asarray(cpu_s) / np.asarray(timing.repetitions[PRIMARY])
+        middle, best = (float(value) for value in np.quantile(ratios, [0.5, 0.95]))
+        facts["cpu_per_wall"] = round(middle, 4)
+        # The runs of one configuration need the same processor time: the one that got less of it waited.
+        facts["cpu_dip"] = round(1 - middle / best, 4) if best > 0 else 0.0
     return facts
 
 

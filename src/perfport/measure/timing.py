@@ -80,7 +80,7 @@ class Pacer(Protocol):
     """Watches over the timed runs: how they are scheduled, and what happens beside them."""
 
     def begin(self, run_s: float) -> None:
-        """Note that warm-up is over and timed runs follow, each of about `run_s` seconds."""
+        """Note that warm-up is over and timed runs follow; the fastest one so far took `run_s` seconds."""
         ...
 
     def before_run(self) -> None:
@@ -167,14 +167,14 @@ def time_session(
     """
     pacer = pacer or _NoPacer()
     begin_s = read.now_s()
-    warm_up_runs, is_stable = _warm_up(read, protocol, check_alive)
-    pacer.begin((read.now_s() - begin_s) / warm_up_runs)
+    warm_up = _warm_up(read, protocol, check_alive)
+    pacer.begin(warm_up.fastest_s)
     try:
         repetitions, stopped_by = _timed_runs(read, protocol, check_alive, pacer)
     finally:
         pacer.end()
     width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
-    return Timing(repetitions, warm_up_runs, is_stable, stopped_by, width, read.now_s() - begin_s)
+    return Timing(repetitions, warm_up.runs, warm_up.is_stable, stopped_by, width, read.now_s() - begin_s)
 
 
 def _timed_runs(
@@ -201,8 +201,16 @@ def _timed_runs(
     return repetitions, "max_repetitions"
 
 
-def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable[[], None]) -> tuple[int, bool]:
-    start_s = read.now_s()
+@dataclass(frozen=True, slots=True)
+class _WarmUp:
+    runs: int
+    is_stable: bool
+    fastest_s: float
+
+
+def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable[[], None]) -> _WarmUp:
+    start_s = last_s = read.now_s()
+    fastest_s = math.inf
     before: float | None = None
     runs = 0
     while True:
@@ -211,12 +219,14 @@ def _warm_up(read: RunReader, protocol: MeasuringProtocol, check_alive: Callable
             check_alive()
             window.append(read()[PRIMARY])
             runs += 1
-            is_late = read.now_s() - start_s > protocol.warm_up_max_s and runs > 1
+            now_s = read.now_s()
+            fastest_s, last_s = min(fastest_s, now_s - last_s), now_s
+            is_late = now_s - start_s > protocol.warm_up_max_s and runs > 1
             if is_late or runs >= protocol.max_repetitions:
-                return runs, False
+                return _WarmUp(runs, False, fastest_s)
         now = median(window)
         if before is not None and abs(now - before) <= protocol.warm_up_tolerance * min(now, before):
-            return runs, True
+            return _WarmUp(runs, True, fastest_s)
         before = now
 
 

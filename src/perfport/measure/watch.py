@@ -79,7 +79,7 @@ class Watch:
             # Its threads wait for each other, which is how it performs, not interference.
             self._facts["crowded"] = True
         self._before = read_machine()
-        self._bursts = Bursts(self._budget_s) if chosen.in_bursts else None
+        self._bursts = Bursts(self._budget_s, run_s) if chosen.in_bursts else None
 
     def before_run(self) -> None:
         """Leave the processors to others now and then, if others cannot take them."""

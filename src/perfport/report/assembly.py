@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,7 +13,8 @@ from perfport.advise.explanation import EffectCurve, Explanation
 from perfport.advise.recommend import recommend
 from perfport.advise.rendering import level_text
 from perfport.data.dataset import Dataset
-from perfport.data.measurement import Measurement, Status
+from perfport.data.measurement import GRADES, Measurement, Status
+from perfport.data.standing import standing
 from perfport.measure.noise import ReplicateError, replicate_error
 from perfport.measure.probe import package_version
 from perfport.model.base import PerformanceModel
@@ -62,7 +63,7 @@ def measuring_summary(measurements: Sequence[Measurement], property: str) -> Mea
             the outcome of its first block.
         property: Whose replicate error is meant.
     """
-    first = [measurement for measurement in measurements if measurement.block == 0]
+    first = standing([measurement for measurement in measurements if measurement.block == 0])
     noise = replicate_error(measurements, property)
     return MeasuringSummary(
         outcomes=Counter(measurement.status for measurement in first),
@@ -70,6 +71,8 @@ def measuring_summary(measurements: Sequence[Measurement], property: str) -> Mea
         cost_s=sum(measurement.cost_s for measurement in measurements),
         replicate_error_pct=noise.mape_pct if noise.n_pairs else None,
         n_replicated=noise.n_pairs,
+        grades=_counted(measurement.grade for measurement in first),
+        n_again=sum(measurement.attempt > 0 for measurement in measurements),
     )
 
 
@@ -249,4 +252,10 @@ def _predicted_choice(model: TransferredModel, space: Space) -> Choice:
 def _summary_of(dataset: Dataset) -> MeasuringSummary:
     costs_s = dataset.cost_s[np.isfinite(dataset.cost_s)]
     outcomes = Counter(Status(str(status)) for status in dataset.status)
-    return MeasuringSummary(outcomes, cost_s=float(costs_s.sum()) if len(costs_s) else None)
+    notes = dataset.notes
+    grades = _counted(notes["grade"]) if notes is not None and "grade" in notes else {}
+    return MeasuringSummary(outcomes, cost_s=float(costs_s.sum()) if len(costs_s) else None, grades=grades)
+
+
+def _counted(grades: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(grade for grade in grades if grade in GRADES).items()))

@@ -87,6 +87,8 @@ class MeasuringSummary:
         replicate_error_pct: Mean absolute difference between two measurements of one configuration,
             in percent: the noise floor no model can go below. None if nothing was measured twice.
         n_replicated: Configurations that were measured more than once.
+        grades: Grade of trust (A to D) -> rows; empty if nobody graded them.
+        n_again: Measurements made again because an earlier one was too disturbed.
     """
 
     outcomes: Mapping[Status, int]
@@ -94,6 +96,8 @@ class MeasuringSummary:
     cost_s: float | None = None
     replicate_error_pct: float | None = None
     n_replicated: int = 0
+    grades: Mapping[str, int] = field(default_factory=dict)
+    n_again: int = 0
 
     @property
     def n_rows(self) -> int:

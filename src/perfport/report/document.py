@@ -106,6 +106,7 @@ def _templates() -> jinja2.Environment:
     templates.tests["missing"] = lambda part: isinstance(part, Missing)
     templates.filters |= {
         "duration": wording.format_duration,
+        "grades": wording.grades_text,
         "factor": wording.format_factor,
         "interval": wording.format_interval,
         "pct": wording.format_pct,

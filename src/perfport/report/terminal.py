@@ -40,6 +40,7 @@ from perfport.report.wording import (
     format_pct,
     format_share,
     gain_over_default,
+    grades_text,
     headline,
     is_settled,
     verdict_sentence,
@@ -128,18 +129,19 @@ def show_environments(environments: Sequence[ReportedEnvironment]) -> Renderable
 
 
 def show_measuring(environments: Sequence[ReportedEnvironment]) -> RenderableType:
-    """Return rows, outcomes, time spent and noise floor of each environment."""
+    """Return rows, outcomes, grades, time spent and noise floor of each environment."""
     table = simple_table("How it was measured")
     table.add_column("Environment", overflow="fold")
     table.add_column("Rows", justify="right")
     table.add_column("Outcomes", overflow="fold")
+    table.add_column("Grades", overflow="fold")
     table.add_column("Time", justify="right")
     table.add_column("Noise floor", justify="right")
     reasons = []
     for given in environments:
         name = f"{given.environment.name} ({given.role})"
         if isinstance(given.measuring, Missing):
-            table.add_row(plain(name), "", plain(f"not known: {given.measuring.reason}"), "", "")
+            table.add_row(plain(name), "", plain(f"not known: {given.measuring.reason}"), "", "", "")
         else:
             table.add_row(plain(name), *_measuring_cells(given.measuring))
             reasons += [f"{name}: {count} × {reason}" for reason, count in given.measuring.reasons.items()]
@@ -251,6 +253,8 @@ def _measuring_cells(measuring: MeasuringSummary) -> Iterator[Text]:
     counts = [f"{count} {status.value.replace('_', ' ')}" for status, count in measuring.outcomes.items() if count]
     yield plain(str(measuring.n_rows))
     yield plain(", ".join(counts))
+    again = f"; {measuring.n_again} again" if measuring.n_again else ""
+    yield plain(grades_text(measuring.grades) + again)
     yield plain("not known" if measuring.cost_s is None else format_duration(measuring.cost_s))
     floor = measuring.replicate_error_pct
     yield plain("not known" if floor is None else format_pct(floor))

@@ -104,6 +104,16 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def grades_text(grades: Mapping[str, int]) -> str:
+    """Return "A 40, B 6", best first; "not graded" if there are none.
+
+    Example:
+        >>> grades_text({"B": 6, "A": 40})
+        'A 40, B 6'
+    """
+    return ", ".join(f"{grade} {count}" for grade, count in sorted(grades.items())) or "not graded"
+
+
 def format_interval(estimate: Estimate, unit: str) -> str:
     """Return "11.9 ms to 12.3 ms", or "" without an interval."""
     if estimate.interval is None:

@@ -62,6 +62,12 @@ def test_the_worst_reason_comes_first() -> None:
     assert [reason.split()[0] for reason in found.reasons] == ["it", "other"]
 
 
+def test_where_the_system_does_not_tell_who_waited_the_processor_time_of_the_runs_does() -> None:
+    facts = {name: value for name, value in QUIET.items() if name != "waited_share"} | {"cpu_dip": 0.4}
+    assert judge(outcome(facts), Protocol()).grade == "D"
+    assert judge(outcome(facts | {"waited_share": 0.0}), Protocol()).grade == "A"
+
+
 def test_threads_that_crowd_each_other_are_no_interference() -> None:
     assert judge(outcome({**QUIET, "waited_share": 0.5, "crowded": True}), Protocol()).grade == "A"
 
