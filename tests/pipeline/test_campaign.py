@@ -171,6 +171,28 @@ def test_invalid_configurations_are_stored_outcomes(store: Store, lease: Path) -
     assert "energy_j" in absent or "energy_j" in store.read(status=Status.OK)[0].repetitions
 
 
+@pytest.mark.slow
+def test_whatever_a_system_does_is_stored_and_the_campaign_goes_on(store: Store, lease: Path) -> None:
+    faults = ["none", "hang", "spin", "segfault", "memory", "fork", "daemon", "print", "killed"]
+    campaign = Campaign.from_yaml(
+        f"""
+        name: faults
+        environments: [{{name: here, system: "perfport.testing.fakes:FaultySystem"}}]
+        configurations: [{", ".join(f"{{fault: {fault}}}" for fault in faults)}]
+        remeasure: 0
+        protocol: {{budget_s: 0.05, min_time_s: 0.0, warm_up_max_s: 0.01, timeout_s: 8, memory_limit_bytes: 1500000000}}
+        """
+    )
+    result = run_campaign(campaign, store, lease=lease)
+    assert (result.is_finished, result.n_measured) == (True, len(faults))
+    told = {str(found.configuration["fault"]): (str(found.status), found.reason) for found in store.read()}
+    assert {fault for fault in faults if told[fault][0] == "ok"} == {"none", "fork", "daemon", "print"}
+    assert {fault for fault in faults if told[fault][0] == "timed_out"} == {"hang", "spin"}
+    assert "crashed with SIGSEGV" in told["segfault"][1]
+    assert told["memory"][1] == "out of memory"
+    assert "killed by SIGKILL" in told["killed"][1]
+
+
 def test_another_campaign_gets_what_is_measured_already(store: Store, lease: Path) -> None:
     run_campaign(Campaign.from_yaml(YAML), store, lease=lease)
     other = Campaign.from_yaml(YAML.replace("name: planted", "name: other").replace("replicates: 4", "replicates: 6"))
@@ -199,6 +221,15 @@ def test_limits_end_a_run_and_say_so(store: Store, lease: Path) -> None:
     ]
     assert [(run.n_measured, run.stopped_by) for run in runs] == [(0, "max_time"), (3, "max_runs"), (2, "asked")]
     assert not any(run.is_finished for run in runs)
+
+
+def test_the_time_given_is_kept_within_a_measurement_that_would_take_longer(store: Store, lease: Path) -> None:
+    campaign = Campaign.from_yaml(SLEEPING.replace("budget_s: 0.25, min_time_s: 0.2", "budget_s: 20, min_time_s: 10"))
+    # Long enough to begin, not to end, the first measurement.
+    result = run_campaign(campaign, store, max_time_s=3.0, lease=lease)
+    assert (result.n_measured, result.stopped_by) == (0, "max_time")
+    assert 3.0 <= result.elapsed_s < 10.0  # which the measurement alone would take
+    assert store.read() == []
 
 
 def test_two_campaigns_never_measure_at_once(store: Store, lease: Path) -> None:

@@ -40,10 +40,16 @@ def perfport(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 
 def test_a_campaign_is_planned_measured_and_measured_only_once(perfport: Command) -> None:
-    assert perfport("plan", "campaign.yaml")["n_left"] == 88
+    planned = perfport("measure", "campaign.yaml", "--dry-run")
+    # Two replicated environments, and after every twentieth turn a sentinel in each.
+    assert (planned["n_left"], planned["sentinels"]) == (2 * (40 + 4) + 4, 4)
+    assert not Path("perfport.db").exists()
     assert perfport("measure", "campaign.yaml", "--max-runs", "10")["stopped_by"] == "max_runs"
-    assert perfport("plan", "campaign.yaml")["n_done"] == 10
-    assert perfport("measure", "campaign.yaml")["n_measured"] == 78
+    piloted = perfport("plan", "campaign.yaml", "--pilot", "15")
+    assert (piloted["n_done"], piloted["estimate_rests_on"]) == (15, "15 measurements made earlier")
+    rest = perfport("measure", "campaign.yaml")
+    assert rest["n_measured"] == 92 - 15
+    assert {told["environment"] for told in rest["quality"]["environments"]} == {"before", "after"}
     again = perfport("measure", "campaign.yaml")
     assert (again["n_measured"], again["is_finished"]) == (0, True)
 

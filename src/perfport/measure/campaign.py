@@ -41,6 +41,7 @@ from perfport.measure.rig import Rig
 from perfport.measure.rows import configurations_of
 from perfport.measure.runner import OutOfTimeError, Runner
 from perfport.measure.spec import Campaign, EnvironmentSpec, rig_of
+from perfport.measure.strays import end_abandoned
 from perfport.seeding import rng_for
 
 __all__ = [
@@ -185,6 +186,7 @@ def measure_tasks(
         device_lease(campaign or "measurements", path=lease),
         Runner(protocol, meters=outside) as runner,
     ):
+        end_abandoned()
         _restore_machine()
         # Asked again under the lease: whoever held it may have measured the same.
         left, again = _left(tasks, store, protocol, campaign, remeasure)

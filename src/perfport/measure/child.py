@@ -21,6 +21,7 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from perfport.measure.session import Hooks, measure_in_session
 __all__ = ["main"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_OOM_SCORE = "500"  # of 1000: before programs that use as much memory, after what asks to be ended first
 
 
 class _Conversation:
@@ -68,6 +70,7 @@ def main(read_fd: int, write_fd: int) -> int:
     parent = int(job["parent"])
     _die_with_parent()
     _leave_if_orphaned(parent)
+    _be_killed_first()
     sys.path += [entry for entry in job["sys_path"] if entry not in sys.path]
     levels = job["actuators"]
     try:
@@ -144,6 +147,12 @@ def _die_with_parent() -> None:
     """Ask the kernel to kill this process when the runner dies, or nothing would end a hanging system."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _be_killed_first() -> None:
+    """Tell the kernel whom to end when memory runs out: the system that took it, not the runner."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
 
 
 def _leave_if_orphaned(parent: int) -> None:

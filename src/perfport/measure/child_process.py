@@ -1,5 +1,6 @@
 """The runner's side of one child process: start it, talk with it under a deadline, end it for certain."""
 
+import itertools
 import os
 import selectors
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 from perfport.errors import MeasurementError
 from perfport.measure.channel import LineBuffer, send
+from perfport.measure.strays import MARK, end_strays, mark_of_this_process
 
 __all__ = ["ChildLostError", "ChildProcess", "ChildTimedOutError"]
 
@@ -20,6 +22,7 @@ EVENTS = frozenset({"ready", "refused", "stage", "window", "window_end", "outcom
 _CHUNK_BYTES = 1 << 16
 _PRINTED_BYTES = 4096
 _POLL_S = 0.05
+_NUMBERS = itertools.count()
 
 
 class ChildLostError(Exception):
@@ -48,10 +51,11 @@ class ChildProcess:
                 "measuring in a child process needs POSIX pipes and process groups, which Windows lacks; use WSL, "
                 "or measure elsewhere and import the tables"
             )
+        self._mark = f"{mark_of_this_process()}:{next(_NUMBERS)}"
         child_reads, self._write_fd = os.pipe()
         self._read_fd, child_writes = os.pipe()
         try:
-            self._process = _started(child_reads, child_writes, variables or {})
+            self._process = _started(child_reads, child_writes, variables or {}, self._mark)
         except OSError as error:
             os.close(self._write_fd)
             os.close(self._read_fd)
@@ -163,6 +167,8 @@ class ChildProcess:
             # Also when the child has ended: the programs it started are of the same group.
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
+        # And what left the group, a server that made a session of its own.
+        end_strays(self._mark)
         self._read_printed()
         self._selector.close()
         os.close(self._read_fd)
@@ -186,8 +192,8 @@ class ChildProcess:
             time.sleep(0.005)
 
 
-def _started(reads: int, writes: int, variables: Mapping[str, str | None]) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, **variables}
+def _started(reads: int, writes: int, variables: Mapping[str, str | None], mark: str) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **variables, MARK: mark}
     # A group of its own: Ctrl-C in the terminal reaches the runner only, and whatever the system
     # starts can be ended with it.
     return subprocess.Popen(  # noqa: S603  # our own interpreter and module
@@ -205,6 +211,8 @@ def _ending(code: int) -> str:
     if code >= 0:
         return f"ended by itself with exit code {code}"
     name = signal.Signals(-code).name
+    if name == "SIGXCPU":
+        return f"was ended by {name}: it ran on without a pause for longer than real-time scheduling allows"
     if -code == signal.SIGKILL:
         return f"was killed by {name}, most likely by the kernel because memory ran out"
     return f"crashed with {name}"

@@ -188,6 +188,18 @@ def _raise() -> None:
     raise RuntimeError("the run broke\nin two lines")
 
 
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _leave_a_daemon() -> None:
+    """Start a program that leaves our process group, as servers do, and go on."""
+    if not _DAEMONS:
+        sleeper = [sys.executable, "-c", "import time; time.sleep(3600)"]
+        _DAEMONS.append(subprocess.Popen(sleeper, start_new_session=True))  # noqa: S603  # our own interpreter
+
+
 def _hang() -> None:
     while True:
         time.sleep(3600)
@@ -233,6 +245,8 @@ def _leave_a_program() -> None:
     os.abort()
 
 
+_DAEMONS: "list[subprocess.Popen[bytes]]" = []
+
 FAULTS: Mapping[str, Callable[[], object]] = {
     "invalid": _raise,
     "open": _raise,
@@ -243,6 +257,8 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "segfault": lambda: ctypes.string_at(0),
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "hang": _hang,
+    "spin": _spin,
+    "daemon": _leave_a_daemon,
     "memory": _eat_memory,
     "print": _print_garbage,
     "garble": _garble_pipes,

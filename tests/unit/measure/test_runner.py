@@ -15,7 +15,8 @@ from perfport.errors import MeasurementError
 from perfport.measure.base import Outcome
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig, make_rig
-from perfport.measure.runner import Runner
+from perfport.measure.runner import OutOfTimeError, Runner
+from perfport.measure.strays import end_abandoned
 from perfport.measure.systems.synthetic import SyntheticSystem
 from perfport.testing.fakes import FakeMeter, FaultySystem
 
@@ -98,6 +99,34 @@ def test_a_program_left_behind_is_ended_with_its_child() -> None:
     assert_gone(lambda: group_of(child.pid))
 
 
+def test_a_daemon_is_ended_with_the_child_that_left_it() -> None:
+    with Runner(QUICK) as runner:
+        rig = make_rig("here", FaultySystem())
+        assert works(runner.measure(rig, {"fault": "daemon"}))
+        (child,) = runner._children.values()
+        daemons = [pid for pid in children_of(child.pid) if field(pid, "NSsid") == str(pid)]
+        assert len(daemons) == 1
+    assert_gone(lambda: [pid for pid in daemons if pid in living()])
+
+
+def test_what_a_killed_runner_has_left_is_ended_by_the_next_campaign() -> None:
+    script = (
+        "import subprocess, sys; from perfport.measure.strays import MARK, mark_of_this_process\n"
+        "sleeper = [sys.executable, '-c', 'import time; time.sleep(3600)']\n"
+        "mark = mark_of_this_process() + ':0'\n"
+        "print(subprocess.Popen(sleeper, start_new_session=True, env={MARK: mark}).pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as runner:
+        assert runner.stdout is not None
+        stray = int(runner.stdout.readline())
+        end_abandoned()
+        assert stray in living()  # its runner lives
+        runner.kill()
+    assert end_abandoned() == 1
+    assert_gone(lambda: [pid for pid in [stray] if pid in living()])
+
+
 @pytest.mark.slow
 def test_a_child_that_hangs_is_timed_out_and_replaced() -> None:
     impatient = QUICK.model_copy(update={"timeout_s": 1.0})
@@ -130,6 +159,17 @@ def test_a_broken_default_configuration_does_not_spoil_the_others(default: str) 
         assert works(outcome)
         assert "the default configuration failed" in str(outcome.conditions["output_unchecked"])
         assert runner.measure(rig, {"fault": default}).status is Status.FAILED
+
+
+def test_a_measurement_is_broken_off_when_the_time_of_the_whole_run_is_up() -> None:
+    with Runner(QUICK) as runner:
+        rig = make_rig("here", FaultySystem())
+        assert works(runner.measure(rig, {"fault": "none"}, until=time.monotonic() + 60))
+        begin = time.monotonic()
+        with pytest.raises(OutOfTimeError):
+            runner.measure(rig, {"fault": "hang"}, until=begin + 0.3)
+        assert time.monotonic() - begin >= 0.3
+        assert works(runner.measure(rig, {"fault": "none"}))
 
 
 def test_a_system_that_cannot_start_stops_the_campaign(tmp_path: Path) -> None:
