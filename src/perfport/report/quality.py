@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from perfport.measure.drift import FLAGGED, MIN_SENTINELS, Drift
 from perfport.measure.quality import CampaignQuality, EnvironmentQuality
+from perfport.report.terminal import plain, simple_table
 from perfport.report.wording import format_duration, format_pct, grades_text
 
 __all__ = ["quality_fields", "show_quality"]
@@ -19,11 +18,11 @@ _SHOWN_REASONS = 2
 
 def show_quality(quality: CampaignQuality) -> RenderableType:
     """Return grades and replicate error of each environment, and drift over all of them, within 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = simple_table("How good the measurements are")
     for name in ("Environment", "Grades", "Replicate error", "Why not A"):
         table.add_column(name, overflow="fold")
     for found in quality.environments:
-        table.add_row(*(Text(cell) for cell in _cells(found)))
+        table.add_row(*(plain(cell) for cell in _cells(found)))
     n_flagged = sum(found.n_flagged for found in quality.environments)
     return Group(table, Text(_drift_sentence(quality.drift, n_flagged)))
 
