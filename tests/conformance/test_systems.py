@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from perfport.data.environment import Environment, Fact
 from perfport.data.measurement import Property
 from perfport.errors import MissingPackageError, UsageError
 from perfport.measure.base import AddsReadings, HasOutput, HasProperties, System
-from perfport.measure.networks import network
+from perfport.measure.networks import Form, network
 from perfport.measure.outputs import wrong_output
 from perfport.measure.systems import make_system
 from perfport.measure.systems.network_options import WAVES
@@ -22,10 +22,10 @@ from perfport.testing.fakes import FaultySystem
 from perfport.testing.kits import SystemKit
 
 
-def needs(package: str, network_name: str) -> None:
+def needs(package: str, network_name: str, form: Form = "onnx") -> None:
     pytest.importorskip(package, reason=f"{package} is not installed")
     try:
-        network(network_name)
+        network(network_name, form)
     except MissingPackageError as error:
         pytest.skip(error.message)
 
@@ -92,6 +92,87 @@ class TestOpenVino(SystemKit):
     def make(self) -> System:
         needs("openvino", "ppocr_cls")
         return make_system("openvino", {"network": "ppocr_cls"})
+
+
+class TestLiteRtWithFixedBatch(SystemKit):
+    def make(self) -> System:
+        needs("ai_edge_litert", "face_landmark", "tflite")
+        return make_system("litert", {"network": "face_landmark"})
+
+
+class TestLiteRtWithDynamicBatch(SystemKit):
+    n_sampled = 0
+
+    def make(self) -> System:
+        needs("ai_edge_litert", "basic_pitch", "tflite")
+        return make_system("litert", {"network": "basic_pitch"})
+
+
+def small_network() -> Any:
+    """A network of one's own, as `module:function` names it."""
+    from torch import nn
+
+    layers = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.slow
+class TestTorchWithAModuleOfOnesOwn(SystemKit):
+    workload: ClassVar[Mapping[str, Fact]] = {"side": 24}
+    n_sampled = 0
+
+    def make(self) -> System:
+        pytest.importorskip("torch", reason="torch is not installed")
+        settings = {"network": f"{__name__}:small_network", "input_shape": ["batch", 3, "side", "side"]}
+        return make_system("torch", settings)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's compiler uses what torch deprecates
+@pytest.mark.parametrize(
+    "levels",
+    [
+        {"mode": "scripted"},
+        {"mode": "compiled"},
+        {"precision": "bf16"},
+        {"channels_last": True, "onednn": False, "denormal_as_zero": True, "float32_matmul": "medium"},
+        {"intra_op_threads": 1, "batch": 2},
+    ],
+)
+def test_torch_computes_the_same_in_every_mode_and_leaves_the_process_as_it_was(levels: dict[str, Any]) -> None:
+    system = TestTorchWithAModuleOfOnesOwn().make()
+    import torch
+
+    before = (torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled)
+    workload = TestTorchWithAModuleOfOnesOwn.workload
+    answers = []
+    for configuration in ({}, levels):
+        with system.open(configuration, workload) as session:
+            session.run_once()
+            session.run_once()
+            assert isinstance(session, HasOutput)
+            answers.append(session.output())
+    assert wrong_output(answers[1], answers[0], 0.05) == ""
+    assert before == (torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.backends.mkldnn.enabled)
+
+
+@pytest.mark.slow
+def test_a_module_of_ones_own_must_be_told_with_its_input() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    with pytest.raises(UsageError, match=r"give settings: \{input_shape: \[batch"):
+        make_system("torch", {"network": f"{__name__}:small_network"})
+    with pytest.raises(UsageError, match=r"cannot be imported.*or one of xception"):
+        make_system("torch", {"network": "nowhere:net", "input_shape": [1, 3]})
+
+
+@pytest.mark.slow
+class TestTorchWithANetworkOfTheStudy(SystemKit):
+    workload: ClassVar[Mapping[str, Fact]] = {"side": 96}
+    n_sampled = 0
+
+    def make(self) -> System:
+        needs("torch", "resnet50", "torch")
+        return make_system("torch", {"network": "resnet50"})
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

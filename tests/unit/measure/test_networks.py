@@ -102,6 +102,7 @@ def test_a_topology_gets_the_same_weights_everywhere_and_is_cached(
     assert deviation == pytest.approx(np.sqrt(2 / 512), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n_parameters"),
     [  # as published; Inception v3 without its auxiliary head

@@ -11,10 +11,12 @@ from perfport.measure.base import System
 __all__ = ["BUILTIN", "make_system"]
 
 BUILTIN = {
+    "litert": "perfport.measure.systems.litert:LiteRtSystem",
     "onnxruntime": "perfport.measure.systems.onnxruntime:OnnxRuntimeSystem",
     "openvino": "perfport.measure.systems.openvino:OpenVinoSystem",
     "replay": "perfport.measure.systems.replay:ReplaySystem",
     "synthetic": "perfport.measure.systems.synthetic:SyntheticSystem",
+    "torch": "perfport.measure.systems.torch:TorchSystem",
 }
 
 
