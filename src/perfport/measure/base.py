@@ -26,12 +26,12 @@ __all__ = [
     "AddsReadings",
     "Availability",
     "Available",
-    "ChangesProcessors",
     "ChecksWorkload",
     "Configuration",
     "HasOutput",
     "HasProperties",
     "Meter",
+    "NeedsNewChild",
     "Outcome",
     "ReportsReadings",
     "RestoresState",
@@ -362,14 +362,17 @@ class SetsAtStart(Protocol):
 
 
 @runtime_checkable
-class ChangesProcessors(Protocol):
-    """Ability of a machine actuator: other processors are there afterwards, which runtimes ask for once, when loaded.
+class NeedsNewChild(Protocol):
+    """Ability of a machine actuator: what it changes must be there before the child is started.
+
+    Runtimes ask for the processors once, when they are loaded, and memory that is reused keeps the kind
+    of page it was given.
 
     Attributes:
-        changes_processors: True.
+        needs_new_child: True.
     """
 
     @property
-    def changes_processors(self) -> bool:
-        """Whether a child must be started anew."""
+    def needs_new_child(self) -> bool:
+        """Whether a child started under another level cannot be used."""
         ...

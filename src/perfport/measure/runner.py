@@ -31,9 +31,9 @@ from perfport.errors import ActuationError, MeasurementError
 from perfport.measure.actuators import Journal, actuators_for, applied, restore_abandoned, start_variables
 from perfport.measure.base import (
     Actuator,
-    ChangesProcessors,
     Configuration,
     Meter,
+    NeedsNewChild,
     Outcome,
     RestoresState,
     ServesOutcomes,
@@ -144,9 +144,7 @@ class Runner:
             system_levels,
             process_levels=_levels_of([actuator for actuator in actuators if actuator.scope == "process"], around),
             machine_levels=_levels_of(machine, around),
-            load_levels=_levels_of(
-                [actuator for actuator in machine if isinstance(actuator, ChangesProcessors)], around
-            ),
+            load_levels=_levels_of([actuator for actuator in machine if isinstance(actuator, NeedsNewChild)], around),
             seed=seed,
             until=until,
         )

@@ -31,7 +31,11 @@ def default_state_dir() -> Path:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/perfport")
     home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "perfport"
+    try:
+        return (Path(home) if home else Path.home() / ".local" / "state") / "perfport"
+    except RuntimeError:
+        # A user without a home, as containers give: what such a user can set is gone with the container.
+        return Path(tempfile.gettempdir()) / f"perfport-{os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class HugePages(FileActuator):
         sysfs: Root of the sysfs tree; a recorded one in tests.
     """
 
+    needs_new_child = True
+
     def __init__(self, sysfs: Path | str = "/sys") -> None:
         file = Path(sysfs) / "kernel" / "mm" / "transparent_hugepage" / "enabled"
         now = read_text(file)

@@ -29,13 +29,13 @@ class PowerMode:
     """Sets the power mode: `nvpmodel`, by its name.
 
     Attributes:
-        changes_processors: Modes differ in the cores that are online.
+        needs_new_child: True: modes differ in the cores that are online.
         options: One, if there are modes.
     """
 
     name = "nvpmodel"
     scope: Literal["machine"] = "machine"
-    changes_processors = True
+    needs_new_child = True
 
     def __init__(self, config: Path | str = "/etc/nvpmodel.conf", program: str = "nvpmodel") -> None:
         self._config = Path(config)

@@ -34,7 +34,7 @@ class Opml19Profile(FileActuator):
         sysfs: Root of the sysfs tree; a recorded one in tests.
     """
 
-    changes_processors = True
+    needs_new_child = True
 
     def __init__(self, sysfs: Path | str = "/sys") -> None:
         root = Path(sysfs)

@@ -39,7 +39,7 @@ class CpuHotplug(FileActuator):
         sysfs: Root of the sysfs tree; a recorded one in tests.
     """
 
-    changes_processors = True
+    needs_new_child = True
 
     def __init__(self, sysfs: Path | str = "/sys") -> None:
         root = Path(sysfs) / "devices" / "system" / "cpu"
@@ -56,7 +56,7 @@ class Smt(FileActuator):
         sysfs: Root of the sysfs tree; a recorded one in tests.
     """
 
-    changes_processors = True
+    needs_new_child = True
 
     def __init__(self, sysfs: Path | str = "/sys") -> None:
         control = Path(sysfs) / "devices" / "system" / "cpu" / "smt" / "control"
