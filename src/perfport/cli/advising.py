@@ -1,9 +1,12 @@
 """`explain`, `compare` and `apply`: why, what changed, what to deploy."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
@@ -11,6 +14,7 @@ from perfport.cli.modelling import CoverageOption, DataOption, ModelArgument, lo
 from perfport.errors import UsageError
 
 if TYPE_CHECKING:
+    from perfport.data.dataset import Dataset
     from perfport.space.options import Level
     from perfport.space.space import Space
 
@@ -35,21 +39,23 @@ def explain(
     """
     from perfport.advise.difference import explain_difference
     from perfport.advise.explain import explain as explain_model
+    from perfport.report.advice_terminal import show_explanation
 
+    shown: RenderableType
     built, recipe = loaded_model(model)
     space = recipe.target.space
     with err.status("explaining"):
         if setting:
             default = space.default_configuration()
             found = explain_difference(built, default | parse_settings(setting, space), default, space=space)
-            text, data = str(found), found.to_dict()
+            shown, data = Text(str(found)), found.to_dict()
         else:
             explanation = explain_model(built, space, coverage=coverage)
-            text, data = str(explanation), explanation.to_dict()
+            shown, data = show_explanation(explanation), explanation.to_dict()
     if as_json:
         print_json(data)
     else:
-        out.print(text, markup=False)
+        out.print(shown)
 
 
 def compare(
@@ -62,31 +68,50 @@ def compare(
         str | None, typer.Option(help="Exit with 1 if this holds, such as 'p90 slowdown > 10%'.")
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the outcome of --fail-if as JUnit XML.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML page with the picture.")] = None,
     as_json: JsonFlag = False,
 ) -> int:
     """Say which influences stay, scale, flip, reshape, vanish or appear; with --fail-if, gate a release."""
+    if junit is not None and fail_if is None:
+        raise UsageError("--junit was given without --fail-if: there is no outcome to write")
+    if output is not None and fail_if is not None:
+        raise UsageError("--output and --fail-if were both given; the page shows influences, a gate has none")
+    with measured_environments(data) as measured:
+        before, after = measured.dataset(baseline), measured.dataset(candidate)
+    if fail_if is not None:
+        return _gated(before, after, property, fail_if, junit, as_json=as_json)
     from perfport.advise.compare import compare as compare_environments
+    from perfport.report.advice_terminal import show_changes
+    from perfport.report.comparison_page import write_comparison_page
+    from perfport.transfer.api import transfer
+
+    with err.status("comparing"):
+        model = transfer(sources=[before], target=after, property=property)
+        comparison = compare_environments(before, after, property=property, target_model=model)
+    if as_json:
+        print_json(comparison.to_dict())
+    else:
+        out.print(show_changes(comparison))
+    if output is not None:
+        command = shlex.join(["perfport", "compare", baseline, candidate, "--data", data, "--property", property])
+        path = write_comparison_page(comparison, output, command=command)
+        err.print(f"written: {path}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _gated(before: "Dataset", after: "Dataset", property: str, rule: str, junit: Path | None, *, as_json: bool) -> int:
     from perfport.advise.junit import junit_xml
     from perfport.advise.regression import check_regression
 
-    if junit is not None and fail_if is None:
-        raise UsageError("--junit was given without --fail-if: there is no outcome to write")
-    with measured_environments(data) as measured:
-        before, after = measured.dataset(baseline), measured.dataset(candidate)
     with err.status("comparing"):
-        if fail_if is None:
-            comparison = compare_environments(before, after, property=property)
-            text, content, failed = str(comparison), comparison.to_dict(), False
-        else:
-            check = check_regression(before, after, rule=fail_if, property=property)
-            text, content, failed = str(check), check.to_dict(), not check.passed
-            if junit is not None:
-                junit.write_text(junit_xml([check]), encoding="utf-8")
+        check = check_regression(before, after, rule=rule, property=property)
+    if junit is not None:
+        junit.write_text(junit_xml([check]), encoding="utf-8")
     if as_json:
-        print_json(content)
+        print_json(check.to_dict())
     else:
-        out.print(text, markup=False)
-    return 1 if failed else 0
+        out.print(str(check), markup=False)
+    return 0 if check.passed else 1
 
 
 def apply(

@@ -52,6 +52,8 @@ __all__ = [
 ]
 
 SHOWN_INFLUENCES = 12
+SHOWN_CURVES = 6
+SHOWN_SHARE = 0.005  # a curve that is flat to the eye says nothing
 _PACKAGES = ("perfport", "numpy", "scipy", "scikit-learn", "onnxruntime", "openvino")
 
 
@@ -147,10 +149,18 @@ def influences_of(models: Sequence[tuple[PerformanceModel, Space, str, Role]]) -
             key = frozenset(influence.options)
             strongest[key] = max(influence.share, strongest.get(key, 0.0))
     shown = sorted(strongest, key=lambda key: -strongest[key])[:SHOWN_INFLUENCES]
+    alone = [option for key in shown if len(key) == 1 and strongest[key] >= SHOWN_SHARE for option in key]
     return tuple(
-        EnvironmentInfluences(environment, role, tuple(_influences(explanation, space, shown)))
+        EnvironmentInfluences(
+            environment, role, tuple(_influences(explanation, space, shown)), _curves(explanation, alone[:SHOWN_CURVES])
+        )
         for explanation, (_, space, environment, role) in zip(explained, models, strict=True)
     )
+
+
+def _curves(explanation: Explanation, options: Sequence[str]) -> tuple[EffectCurve, ...]:
+    known = {curve.option: curve for curve in explanation.curves}
+    return tuple(known[option] for option in options if option in known)
 
 
 def _influences(explanation: Explanation, space: Space, shown: Sequence[frozenset[str]]) -> Iterator[Influence]:

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perfport.advise.tradeoff import Offer, TradeOff
+from perfport.advise.explanation import EffectCurve
 from perfport.data.environment import Environment
 from perfport.data.measurement import FloatArray, Property, Status
 from perfport.errors import UsageError
@@ -233,11 +234,19 @@ class Influence:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentInfluences:
-    """The influences in one environment, in any order."""
+    """The influences in one environment, in any order.
+
+    Attributes:
+        environment: Its name.
+        role: Source or target.
+        influences: Of single options and of pairs.
+        curves: What each level of the strongest options does, strongest first.
+    """
 
     environment: str
     role: Role
     influences: tuple[Influence, ...]
+    curves: tuple[EffectCurve, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

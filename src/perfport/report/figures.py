@@ -55,7 +55,7 @@ __all__ = [
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 GREY = "#8a93a0"
 _BAND = "rgba(128, 136, 148, 0.20)"
-_TARGET_COLOUR, _SOURCE_COLOURS = BLUE, (VERMILLION, ORANGE, PURPLE, GREEN, SKY)
+TARGET_COLOUR, SOURCE_COLOURS = BLUE, (VERMILLION, ORANGE, PURPLE, GREEN, SKY)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
@@ -130,9 +130,9 @@ def draw_influences(environments: Sequence[EnvironmentInfluences], *, n_terms: i
     n_bars = len(environments)
     figure = empty_figure(height=110 + len(terms) * (26 + 24 * n_bars))
     width = 0.62 / n_bars
-    of_sources = cycle(_SOURCE_COLOURS)
+    of_sources = cycle(SOURCE_COLOURS)
     for column, given in enumerate(environments):
-        colour = _TARGET_COLOUR if given.role == "target" else next(of_sources)
+        colour = TARGET_COLOUR if given.role == "target" else next(of_sources)
         cells = [term.cells[column] for term in terms]
         name = html.escape(f"{given.environment} ({given.role})")
         heights = np.arange(len(terms)) - 0.12 + (column + 0.5) * width

@@ -14,18 +14,23 @@ Example:
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from perfport.data.measurement import Property
 from perfport.report import figures, wording
+from perfport.report.advice_figures import curve_limits, curve_text, draw_curve
 from perfport.report.content import EnvironmentInfluences, Missing, ReportData
 from perfport.report.document import Drawing, drawing, render_page, write_page
 from perfport.report.rows import fact_rows, point_rows, rank_terms, setting_rows
 
 __all__ = ["render", "write_report"]
 
+_CURVE = "curve-"
+
 
 def render(data: ReportData) -> str:
     """Return the report as one HTML document."""
     choice, predictions, unit = data.recommendation, data.predictions, data.property.unit
     gain = None if isinstance(choice, Missing) else wording.gain_over_default(choice, data.property)
+    drawings = {found.name: found for found in _drawings(data)}
     return render_page(
         "report.html.j2",
         title=data.title,
@@ -40,7 +45,8 @@ def render(data: ReportData) -> str:
         facts=[] if isinstance(data.environments, Missing) else fact_rows(data.environments),
         terms=[] if isinstance(data.influences, Missing) else rank_terms(data.influences),
         points=[] if isinstance(predictions, Missing) else point_rows(predictions, data.options, unit),
-        drawings={found.name: found for found in _drawings(data)},
+        drawings=drawings,
+        curves=[found for name, found in drawings.items() if name.startswith(_CURVE)],
     )
 
 
@@ -100,6 +106,19 @@ def _drawings(data: ReportData) -> Iterator[Drawing]:
         )
     if not isinstance(data.influences, Missing) and rank_terms(data.influences):
         yield drawing("influences", _describe_terms(data.influences), figures.draw_influences(data.influences))
+        yield from _curve_drawings(data.influences, data.property)
+
+
+def _curve_drawings(environments: Sequence[EnvironmentInfluences], prop: Property) -> Iterator[Drawing]:
+    """One figure an option, all with the same vertical axis."""
+    every = [(given.environment, given.role, curve) for given in environments for curve in given.curves]
+    if not every:
+        return
+    limits = curve_limits(curve for _, _, curve in every)
+    for number, option in enumerate(dict.fromkeys(curve.option for _, _, curve in every)):
+        curves = [found for found in every if found[2].option == option]
+        ends = "; ".join(f"{name}: {curve_text(curve, prop.unit)}" for name, _, curve in curves)
+        yield drawing(f"{_CURVE}{number}", f"{option}. {ends}.", draw_curve(curves, prop, limits=limits))
 
 
 def _describe_terms(environments: Sequence[EnvironmentInfluences]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from perfport.data.measurement import FloatArray
 from perfport.units import format_quantity
 
-__all__ = ["linear_ticks", "log_ticks", "tick_text"]
+__all__ = ["linear_ticks", "log_ticks", "tick_text", "ticks_between"]
 
 
 def tick_text(value: float, unit: str) -> str:
@@ -32,7 +32,20 @@ def log_ticks(lower: float, upper: float) -> list[float]:
 
 def linear_ticks(top: float) -> FloatArray:
     """About five round steps from 0."""
-    raw = top / 5
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = magnitude * next(factor for factor in (1, 2, 5, 10) if factor * magnitude >= raw)
-    return np.arange(0.0, top, step)
+    return np.arange(0.0, top, _round_step(top / 5))
+
+
+def ticks_between(lower: float, upper: float) -> FloatArray:
+    """About four round steps between two ends that differ.
+
+    Example:
+        >>> ticks_between(0.9, 3.1).tolist()
+        [1.0, 2.0, 3.0]
+    """
+    step = _round_step((upper - lower) / 4)
+    return np.asarray(step * np.arange(math.ceil(lower / step), math.floor(upper / step) + 1), dtype=np.float64)
+
+
+def _round_step(least: float) -> float:
+    magnitude = 10.0 ** math.floor(math.log10(least))
+    return float(magnitude * next(factor for factor in (1, 2, 5, 10) if factor * magnitude >= least))
