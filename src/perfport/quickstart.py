@@ -35,6 +35,7 @@ from perfport.measure.rig import Rig
 from perfport.measure.spec import rig_of
 from perfport.model.rows import usable_rows
 from perfport.report.assembly import (
+    changes_of,
     compared,
     influences_of,
     measuring_summary,
@@ -298,6 +299,7 @@ class _Teller:
             influences=influences_of(
                 [(before, self.source.space, here, "source"), (model, self.target.space, there, "target")]
             ),
+            changes=changes_of(source, rows.chosen, model),
             recommendation=choice,
             verdict=model.verdict,
             reproduction=Reproduction(self.story.command, self.story.seed, versions(), self.story.store),

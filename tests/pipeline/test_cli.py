@@ -99,7 +99,8 @@ def test_why_what_changed_and_what_to_deploy(perfport: Command, capsys: pytest.C
     difference = perfport("explain", "model.perfport", "--set", "option_1=true", "--set", "option_3=b")
     total = difference["response"] - difference["baseline_response"]
     assert sum(part["change"] for part in difference["contributions"]) == pytest.approx(total)
-    assert perfport("compare", "before", "after")["influences"]
+    assert perfport("compare", "before", "after", "--output", "changes.html")["influences"]
+    assert "figure-changes" in Path("changes.html").read_text(encoding="utf-8")
     assert run(["compare", "before", "before", "--fail-if", "p90 slowdown > 10%"]) == 0
     assert run(["compare", "before", "after", "--fail-if", "p10 slowdown > 0.1%", "--junit", "gate.xml"]) in (0, 1)
     assert "<testsuite" in Path("gate.xml").read_text()

@@ -13,7 +13,7 @@ from perfport.advise.explanation import EffectCurve, Explanation, Influence
 from perfport.advise.rendering import level_text, setting_text
 from perfport.report.advice_figures import change_text
 from perfport.report.comparison_page import comparison_headline
-from perfport.report.terminal import simple_table, plain
+from perfport.report.terminal import plain, simple_table
 from perfport.report.wording import format_factor, format_pct, format_share, property_label
 from perfport.units import format_quantity
 

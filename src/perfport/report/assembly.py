@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
+from perfport.advise.compare import compare
+from perfport.advise.comparison import Comparison as Changes
 from perfport.advise.explain import explain
 from perfport.advise.explanation import EffectCurve, Explanation
 from perfport.advise.recommend import recommend
@@ -42,6 +44,7 @@ from perfport.transfer.transferred import TransferredModel
 from perfport.units import format_quantity
 
 __all__ = [
+    "changes_of",
     "compared",
     "influences_of",
     "measuring_summary",
@@ -158,6 +161,19 @@ def influences_of(models: Sequence[tuple[PerformanceModel, Space, str, Role]]) -
     )
 
 
+def changes_of(source: Dataset, target: Dataset, model: PerformanceModel) -> Changes | Missing:
+    """Return what became of the influences of a source.
+
+    Args:
+        source: Its rows.
+        target: The target rows the model was fitted on.
+        model: The transferred model, for the ranks.
+    """
+    if set(source.space.names) != set(target.space.names):
+        return Missing(f"{source.environment.name} has other options than {target.environment.name}")
+    return compare(source, target, property=model.property.name, target_model=model)
+
+
 def _curves(explanation: Explanation, options: Sequence[str]) -> tuple[EffectCurve, ...]:
     known = {curve.option: curve for curve in explanation.curves}
     return tuple(known[option] for option in options if option in known)
@@ -229,6 +245,7 @@ def report_of(
         comparison=comparison,
         predictions=predicted_and_measured(model, target, test),
         influences=influences_of([(model, target.space, target.environment.name, "target")]),
+        changes=changes_of(recipe.sources[0], target, model) if recipe.sources else Missing("there is no source"),
         recommendation=choice or _predicted_choice(model, target.space),
         verdict=model.verdict,
         reproduction=Reproduction(_command(recipe), recipe.seed, versions()),

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from perfport.advise.comparison import KINDS, Comparison
+from perfport.advise.comparison import KINDS, Comparison, InfluenceChange
 from perfport.advise.rendering import level_text
 from perfport.report.advice_figures import change_text, draw_changes
 from perfport.report.document import Drawing, drawing, render_page, write_page
 from perfport.report.wording import property_label
 
-__all__ = ["comparison_headline", "render_comparison", "write_comparison_page"]
+__all__ = ["change_drawings", "change_rows", "comparison_headline", "render_comparison", "write_comparison_page"]
 
 
 def render_comparison(comparison: Comparison, *, created: datetime, command: str = "") -> str:
@@ -32,13 +32,12 @@ def render_comparison(comparison: Comparison, *, created: datetime, command: str
         created=created,
         headline=comparison_headline(comparison),
         comparison=comparison,
-        rows=[(change, change_text(change)) for change in comparison.influences],
-        kinds=[(kind, len(comparison.of_kind(kind))) for kind in KINDS],
+        change_rows=change_rows(comparison),
         options=names,
         ranks=[(moved, [level_text(moved.configuration[name]) for name in names]) for moved in comparison.ranks],
         unit=comparison.property.unit,
         label=property_label(comparison.property),
-        drawings={found.name: found for found in _drawings(comparison)},
+        drawings={found.name: found for found in change_drawings(comparison)},
         command=command,
     )
 
@@ -76,7 +75,13 @@ def comparison_headline(comparison: Comparison) -> str:
     return f"Of {n} influence{'s' if n > 1 else ''} {', '.join(said)}."
 
 
-def _drawings(comparison: Comparison) -> Iterator[Drawing]:
+def change_rows(comparison: Comparison) -> list[tuple[InfluenceChange, str]]:
+    """Return every influence with what became of it in words."""
+    return [(change, change_text(change)) for change in comparison.influences]
+
+
+def change_drawings(comparison: Comparison) -> Iterator[Drawing]:
+    """Yield the picture of the changes, named "changes", if there is anything to draw."""
     if comparison.influences:
         said = "; ".join(f"{change.name} {change_text(change)}" for change in comparison.influences[:8])
         yield drawing("changes", f"Each influence in {comparison.source} and in {comparison.target}: {said}.",

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perfport.advise.tradeoff import Offer, TradeOff
+from perfport.advise.comparison import Comparison as Changes
 from perfport.advise.explanation import EffectCurve
+from perfport.advise.tradeoff import Offer, TradeOff
 from perfport.data.environment import Environment
 from perfport.data.measurement import FloatArray, Property, Status
 from perfport.errors import UsageError
@@ -334,6 +335,7 @@ class ReportData:
         comparison: Strategies beside the noise floor.
         predictions: Predicted against measured responses in the target.
         influences: One entry an environment, to be shown side by side.
+        changes: What became of the influences of a source in the target.
         learning_curves: Error against budget; shown only if given.
         trade_off: What is on offer where several properties count; shown only if given.
         recommendation: The answer.
@@ -350,6 +352,7 @@ class ReportData:
     comparison: Comparison | Missing = Missing("no target rows were measured beyond those the model was fitted on")
     predictions: Predictions | Missing = Missing("no measured target rows to compare predictions with")
     influences: tuple[EnvironmentInfluences, ...] | Missing = Missing("the model does not tell its influences apart")
+    changes: Changes | Missing = Missing("no source was compared with the target")
     learning_curves: tuple[LearningCurve, ...] = ()
     trade_off: TradeOff | None = None
     recommendation: Choice | Missing = Missing("no configuration was recommended")

@@ -17,6 +17,7 @@ from pathlib import Path
 from perfport.data.measurement import Property
 from perfport.report import figures, wording
 from perfport.report.advice_figures import curve_limits, curve_text, draw_curve
+from perfport.report.comparison_page import change_drawings, change_rows, comparison_headline
 from perfport.report.content import EnvironmentInfluences, Missing, ReportData
 from perfport.report.document import Drawing, drawing, render_page, write_page
 from perfport.report.rows import fact_rows, point_rows, rank_terms, setting_rows
@@ -46,6 +47,8 @@ def render(data: ReportData) -> str:
         terms=[] if isinstance(data.influences, Missing) else rank_terms(data.influences),
         points=[] if isinstance(predictions, Missing) else point_rows(predictions, data.options, unit),
         drawings=drawings,
+        change_rows=[] if isinstance(data.changes, Missing) else change_rows(data.changes),
+        changed="" if isinstance(data.changes, Missing) else comparison_headline(data.changes),
         curves=[found for name, found in drawings.items() if name.startswith(_CURVE)],
     )
 
@@ -107,6 +110,8 @@ def _drawings(data: ReportData) -> Iterator[Drawing]:
     if not isinstance(data.influences, Missing) and rank_terms(data.influences):
         yield drawing("influences", _describe_terms(data.influences), figures.draw_influences(data.influences))
         yield from _curve_drawings(data.influences, data.property)
+    if not isinstance(data.changes, Missing):
+        yield from change_drawings(data.changes)
 
 
 def _curve_drawings(environments: Sequence[EnvironmentInfluences], prop: Property) -> Iterator[Drawing]:

@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
+from perfport.advise.comparison import Comparison as Changes
+from perfport.advise.comparison import InfluenceChange, RankChange
+from perfport.advise.explanation import EffectCurve
 from perfport.data.environment import Environment
 from perfport.data.measurement import Property, Status
 from perfport.report.content import (
@@ -91,6 +94,48 @@ def sample_choice() -> Choice:
     )
 
 
+def sample_changes(source: str = "ocr-small", target: str = "ocr-large") -> Changes:
+    """One influence of every kind."""
+    return Changes(
+        property=TIME,
+        source=source,
+        target=target,
+        influences=(
+            InfluenceChange(("intra_threads",), "stays", 0.99, 1.02, 0.93, 1.11, 28.0, 28.6, (25.9, 31.5)),
+            InfluenceChange(("graph_optimisation",), "scales", 0.97, 0.42, 0.35, 0.5, 22.0, 8.7, (7.2, 10.5)),
+            InfluenceChange(("spinning",), "flips", 1.0, -0.8, -0.95, -0.66, 20.0, 15.7, (12.8, 18.9)),
+            InfluenceChange(
+                ("execution_mode", "inter_threads"), "vanishes", 0.92, 0.02, -0.1, 0.2, 9.0, 0.2, (-0.9, 1.7)
+            ),
+            InfluenceChange(("batch",), "reshapes", 0.7, 0.4, 0.2, 0.6, 7.0, 6.0, (4.0, 8.0)),
+            InfluenceChange(("cpu_freq_hz",), "appears", 0.95, None, None, None, 0.3, 12.0, (9.0, 15.0)),
+        ),
+        ranks=(
+            RankChange({"intra_threads": 1, "spinning": True}, 40, 3, 0.031, 0.012),
+            RankChange({"intra_threads": 1, "spinning": False}, 2, 30, 0.011, 0.028),
+        ),
+        rank_correlation=0.71,
+        median_ratio=1.9,
+        n_configurations=1152,
+        n_target_rows=20,
+        noise_pct=4.1,
+        smallest_effect_pct=2.0,
+        tolerance=0.25,
+        coverage=0.9,
+        interval_origin="20 measured rows of the target",
+        notes=("1 of 21 rows dropped",),
+    )
+
+
+def sample_curve(scale: float = 1.0, *, has_interval: bool = True) -> EffectCurve:
+    """Two levels, the second 1.8 times faster."""
+    lower, upper = (scale * 0.033, scale * 0.018), (scale * 0.039, scale * 0.023)
+    return EffectCurve(
+        "intra_threads", "", (1, 2), (scale * 0.036, scale * 0.02),
+        lower if has_interval else None, upper if has_interval else None, is_binned=False,
+    )  # fmt: skip
+
+
 def sample_report() -> ReportData:
     """Every part given."""
     return ReportData(
@@ -138,6 +183,7 @@ def sample_report() -> ReportData:
                     Influence(("spinning",), 0.07, "decreases", "off to on: 7.3 ms to 6.6 ms"),
                     Influence(("arena",), 0.002),
                 ),
+                (sample_curve(0.25, has_interval=False),),
             ),
             EnvironmentInfluences(
                 "ocr-large",
@@ -149,8 +195,10 @@ def sample_report() -> ReportData:
                     Influence(("inter_threads", "execution_mode"), 0.11),
                     Influence(("cpu_freq_hz",), 0.10, "decreases", "800 MHz to 1.60 GHz: 33 ms to 21 ms"),
                 ),
+                (sample_curve(),),
             ),
         ),
+        changes=sample_changes(),
         learning_curves=(
             LearningCurve("auto", (3, 5, 7, 10), (12.0, 9.1, 7.4, 6.1)),
             LearningCurve("target_only", (3, 5, 7, 10), (58.0, 37.0, 25.5, 18.2)),

@@ -29,8 +29,11 @@ from perfport.report.page import render, write_report
 from perfport.space.options import Level
 from perfport.transfer.verdict import Verdict
 
-FIGURES = {"choice", "comparison", "curves", "predictions", "influences"}
-PARTS = ("environments", "comparison", "predictions", "influences", "recommendation", "verdict", "reproduction")
+FIGURES = {"choice", "comparison", "curves", "predictions", "influences", "curve-0", "changes"}
+PARTS = (
+    *("environments", "comparison", "predictions", "influences", "changes", "recommendation", "verdict"),
+    "reproduction",
+)
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
@@ -175,9 +178,12 @@ def test_a_report_of_nothing_says_what_is_missing_and_why() -> None:
 def test_any_one_part_may_be_missing(part: str) -> None:
     page = Page(render(dataclasses.replace(sample_report(), **{part: Missing("the cat sat on it")})))  # type: ignore[arg-type]
     assert "the cat sat on it" in page.text
-    drawn_from = {"comparison": "comparison", "predictions": "predictions", "influences": "influences"}
-    drawn_from["recommendation"] = "choice"
-    assert set(page.figures) == FIGURES - {drawn_from.get(part, "")}
+    drawn_from = {
+        "influences": {"influences", "curve-0"},
+        "recommendation": {"choice"},
+        **{name: {name} for name in ("comparison", "predictions", "changes")},
+    }
+    assert set(page.figures) == FIGURES - drawn_from.get(part, set())
 
 
 def test_parts_of_parts_may_be_missing() -> None:
