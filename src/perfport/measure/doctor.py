@@ -22,7 +22,7 @@ from perfport.measure.probe import hardware_facts, software_facts
 
 __all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test", "restore_machine"]
 
-CheckKind = Literal["system", "network", "meter", "actuator"]
+CheckKind = Literal["system", "network", "meter", "actuator", "journal"]
 
 _NEEDS_DATA = "replay"
 # What runtimes take that do not take ONNX files.
@@ -75,7 +75,7 @@ class DoctorReport:
         hardware: Facts about the machine.
         software: Facts about the system.
         conditions: What the machine is like right now.
-        checks: One for each system, network, meter and actuator.
+        checks: One for each system, network, meter and actuator, and one for the journal.
         noise: Result of the self-test; None if it was left out.
     """
 
@@ -117,7 +117,7 @@ def doctor(*, noise_test_s: float = 1.0) -> DoctorReport:
         *networks,
         *_meter_checks(),
         *_actuator_checks(),
-        _attempt("actuator", "journal", _ask_journal),
+        _attempt("journal", "journal", _ask_journal),
     )
     noise = noise_self_test(noise_test_s) if noise_test_s > 0 else None
     return DoctorReport(hardware_facts(), software_facts(), {**conditions_now(), **process_conditions()}, checks, noise)

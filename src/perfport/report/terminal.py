@@ -20,7 +20,7 @@ from rich.text import Text
 
 from perfport.advise.rendering import level_text
 from perfport.data.measurement import FloatArray, Property
-from perfport.measure.doctor import DoctorReport
+from perfport.measure.doctor import Check, DoctorReport
 from perfport.report.content import (
     Comparison,
     ErrorRow,
@@ -92,25 +92,30 @@ def show_doctor(
         found: What `perfport.measure.doctor` found.
         kinds: Which parts to show.
     """
-    table = simple_table("What works here")
-    for heading in ("", "Part", "Name", "Detail"):
-        table.add_column(heading, overflow="fold")
-    for kind in kinds:
-        for check in found.checks:
-            if check.kind == kind:
-                mark = Text("yes", "green") if check.ok else Text("no", "yellow")
-                table.add_row(mark, plain(kind), plain(check.name), plain(check.detail))
     facts = [
         f"{fact_label(name)} {format_fact(name, value)}"
         for name, value in found.hardware.items()
         if name not in _LONG_FACTS
     ]
-    parts: list[RenderableType] = [Text(", ".join(facts)), table]
+    tables = [_checks_table(kind, [check for check in found.checks if check.kind == kind]) for kind in kinds]
+    parts: list[RenderableType] = [Text(", ".join(facts)), *tables, Text()]
+    if "actuator" in kinds:
+        parts += [Text(f"Journal: {check.detail}.") for check in found.checks if check.kind == "journal"]
     if found.noise is not None:
         wall, cpu = format_pct(found.noise.wall_spread_pct), format_pct(found.noise.cpu_spread_pct)
         spread = f"Noise: from the 10 % to the 90 % quantile, the same work took {wall} more (processor time {cpu})"
         parts.append(Text(f"{spread}: {found.noise.verdict}."))
     return Group(*parts)
+
+
+def _checks_table(kind: str, checks: Sequence[Check]) -> RenderableType:
+    table = simple_table(f"{kind.capitalize()}s: {sum(check.ok for check in checks)} of {len(checks)} work here")
+    for heading in ("", "Name", "Detail"):
+        table.add_column(heading, overflow="fold")
+    for check in checks:
+        mark = Text("yes", "green") if check.ok else Text("no", "yellow")
+        table.add_row(mark, plain(check.name), plain(check.detail))
+    return Padding(table, (1, 0, 0, 0))
 
 
 def show_environments(environments: Sequence[ReportedEnvironment]) -> RenderableType:

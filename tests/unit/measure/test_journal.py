@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests import trees
 
+from perfport.cli.app import run
 from perfport.errors import ActuationError, MeasurementError
 from perfport.measure.actuators import Journal, applied, restore_abandoned
 from perfport.measure.actuators.cgroup import CpuQuota
@@ -20,7 +21,7 @@ from perfport.measure.actuators.memory import HugePages
 from perfport.measure.actuators.opml19 import Opml19Profile
 from perfport.measure.actuators.processor import CpuFrequency
 from perfport.measure.base import Available
-from perfport.measure.doctor import restore_machine
+from perfport.measure.doctor import doctor, restore_machine
 from perfport.measure.lease import device_lease
 from perfport.space.options import Level
 from perfport.testing.fakes import FakeActuator
@@ -108,6 +109,28 @@ def test_an_entry_that_cannot_be_restored_is_told_and_kept(tmp_path: Path, journ
     (done,) = restore_abandoned(journal)
     assert "gone cannot be written" in done.problem or "cannot be written to" in done.problem
     assert len(journal.entries()) == 1
+
+
+def test_the_doctor_names_what_is_left_and_exits_with_3_while_it_cannot_be_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERFPORT_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("PERFPORT_LEASE_FILE", str(tmp_path / "lock"))
+    file = tmp_path / "scaling_governor"
+    journal = Journal()
+    journal.note("cpufreq", {"governor": "performance"}, {"files": {str(file): "schedutil"}, "moving": []})
+    altered(journal, boot_id="an earlier one")
+    (check,) = (check for check in doctor(noise_test_s=0).checks if check.kind == "journal")
+    assert not check.ok
+    assert "not restored: governor" in check.detail
+    assert run(["doctor", "--restore"]) == 3
+    assert "NOT restored" in capsys.readouterr().out
+    file.write_text("performance\n")
+    assert run(["doctor", "--restore"]) == 0
+    assert "cpufreq (governor): restored to what was found" in capsys.readouterr().out
+    assert file.read_text() == "schedutil\n"
+    assert run(["doctor", "--restore"]) == 0
+    assert "nothing to restore" in capsys.readouterr().out
 
 
 def test_entries_that_cannot_be_trusted_are_refused(journal: Journal) -> None:

@@ -103,7 +103,7 @@ def test_versions_are_found_without_importing() -> None:
 def test_the_doctor_checks_every_part_and_says_why_not() -> None:
     report = doctor(noise_test_s=0)
     kinds = {check.kind for check in report.checks}
-    assert kinds == {"system", "network", "meter", "actuator"}
+    assert kinds == {"system", "network", "meter", "actuator", "journal"}
     assert all(check.detail for check in report.checks)
     assert {check.name: check.ok for check in report.checks}["clock"]
     assert json.loads(json.dumps(report.to_dict()))["noise"] is None
