@@ -32,6 +32,9 @@ def test_a_campaign_survives_its_yaml() -> None:
 
 def test_examples_satisfy_the_schema() -> None:
     schema = json.loads(json.dumps(Campaign.json_schema()))
+    example = Path(__file__).resolve().parents[3] / "examples" / "opml19" / "measure_tx2.yaml"
+    assert Campaign.read(example).environments[0].options == ("opml19",)
+    jsonschema.validate(yaml.safe_load(example.read_text()), schema)
     jsonschema.validate(yaml.safe_load(ONE), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(ONE + "configuration: 3\n"), schema)

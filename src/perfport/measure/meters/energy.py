@@ -71,7 +71,11 @@ class EnergyMeter:
             raise MeterUnavailableError(f"meter 'energy': {'; '.join(said)}", meter=self.name)
         self._started = []
         for source in sources:
-            source.start()
+            try:
+                source.start()
+            except MeterUnavailableError:
+                self._stop_all()
+                raise
             self._started.append(source)
 
     def stop(self) -> Mapping[str, float]:
@@ -80,20 +84,11 @@ class EnergyMeter:
         Raises:
             MeterUnavailableError: If one of them cannot be read any more: the rest is not the energy of this machine.
         """
-        read: dict[str, float] = {}
-        how: dict[str, object] = {}
-        problem: MeterUnavailableError | None = None
-        for source in self._started:
-            # All are stopped, also behind one that fails: a thread must not go on reading.
-            try:
-                read |= source.stop()
-            except MeterUnavailableError as error:
-                problem = problem or error
-            else:
-                how[source.name] = dict(source.provenance()) if isinstance(source, TellsProvenance) else {}
-        self._started = []
+        sources = list(self._started)
+        read, problem = self._stop_all()
         if problem is not None:
             raise problem
+        how = {source.name: dict(source.provenance()) for source in sources if isinstance(source, TellsProvenance)}
         if "jetson" in how:
             rails = self._jetson.whole_module()
             read = {part_energy(rail).name: read[part_energy(rail).name] for rail in rails}
@@ -103,6 +98,18 @@ class EnergyMeter:
     def provenance(self) -> Mapping[str, object]:
         """Return the sources of the last window, and the energies that were added up."""
         return self._provenance
+
+    def _stop_all(self) -> tuple[dict[str, float], MeterUnavailableError | None]:
+        """Stop every source that was started, also behind one that fails: no thread may go on reading."""
+        read: dict[str, float] = {}
+        problem: MeterUnavailableError | None = None
+        for source in self._started:
+            try:
+                read |= source.stop()
+            except MeterUnavailableError as error:
+                problem = problem or error
+        self._started = []
+        return read, problem
 
     def _sources(self) -> tuple[list[Meter], list[str]]:
         """Return what is read here, and what is said about it; nothing, and every reason, if nothing is."""

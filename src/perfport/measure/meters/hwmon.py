@@ -114,9 +114,12 @@ class HwmonMeter:
             PowerSampler(lambda: {sensor.name: sensor.read() for sensor in powers}, self.interval_s) if powers else None
         )
         self._last = None
+        try:
+            self._begin_j = {sensor.name: sensor.read() for sensor in sensors if sensor.is_counter}
+        except (OSError, ValueError) as error:
+            raise MeterUnavailableError(f"meter 'hwmon': a counter cannot be read any more: {error}") from error
         if self._sampler is not None:
             self._sampler.start()
-        self._begin_j = {sensor.name: sensor.read() for sensor in sensors if sensor.is_counter}
 
     def stop(self) -> Mapping[str, float]:
         """Return the joules of every sensor since `start`.

@@ -52,7 +52,7 @@ class NvmlMeter:
             gpus = visible_gpus(nvml)
             if not gpus:
                 return Absent("CUDA_VISIBLE_DEVICES names no GPU")
-            how = "energy counter" if _counts(nvml, gpus) else "integrated power"
+            how = "energy counter" if _counters_mj(nvml, gpus) is not None else "integrated power"
             if how != "energy counter":
                 _powers_w(nvml, gpus)
         except nvml.NVMLError as error:
@@ -73,8 +73,9 @@ class NvmlMeter:
             raise MeterUnavailableError(f"meter 'nvml': {availability.reason}", meter=self.name)
         nvml, gpus = self._nvml, self._gpus
         self._sampler = None
-        if _counts(nvml, gpus):
-            self._begin_mj = [nvml.nvmlDeviceGetTotalEnergyConsumption(gpu.handle) for gpu in gpus]
+        begin_mj = _counters_mj(nvml, gpus)
+        if begin_mj is not None:
+            self._begin_mj = begin_mj
         else:
             self._sampler = PowerSampler(lambda: _powers_w(nvml, gpus), self.interval_s)
             self._sampler.start()
@@ -106,13 +107,12 @@ class NvmlMeter:
         return self._provenance
 
 
-def _counts(nvml: Any, gpus: list[Gpu]) -> bool:
+def _counters_mj(nvml: Any, gpus: list[Gpu]) -> list[int] | None:
+    """Return what the counters show; None if one of the GPUs has none."""
     try:
-        for gpu in gpus:
-            nvml.nvmlDeviceGetTotalEnergyConsumption(gpu.handle)
+        return [nvml.nvmlDeviceGetTotalEnergyConsumption(gpu.handle) for gpu in gpus]
     except nvml.NVMLError:
-        return False
-    return True
+        return None
 
 
 def _powers_w(nvml: Any, gpus: list[Gpu]) -> dict[str, float]:

@@ -91,7 +91,10 @@ class RaplMeter:
         availability = self.availability()
         if isinstance(availability, Absent):
             raise MeterUnavailableError(f"meter 'rapl': {availability.reason}", meter=self.name)
-        self._begin = {zone: _counter(zone / "energy_uj") for zone in self.zones()}
+        try:
+            self._begin = {zone: _counter(zone / "energy_uj") for zone in self.zones()}
+        except (OSError, ValueError) as error:
+            raise MeterUnavailableError(f"meter 'rapl': a counter cannot be read any more: {error}") from error
 
     def stop(self) -> Mapping[str, float]:
         """Return the joules since `start`, summed over packages.
