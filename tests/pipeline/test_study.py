@@ -82,6 +82,11 @@ def test_several_systems_are_told_apart_by_their_folder(folder: Path, capsys: py
     pairs = "pairs: [{system: toy, sources: old, target: new}]"
     Path("study.yaml").write_text(STUDY.replace("environments: [old, new]", pairs).replace("data: tables", "data: all"))
     assert printed(capsys, "study", "study.yaml")["cells"] == 12
+    across = "environments: [toy/old, toy/new]"
+    Path("study.yaml").write_text(
+        STUDY.replace("environments: [old, new]", across).replace("data: tables", "data: all")
+    )
+    assert printed(capsys, "study", "study.yaml")["cells"] == 24
     Path("study.yaml").write_text(STUDY.replace("data: tables", "data: all"))
     assert run(["study", "study.yaml"]) == 2
     assert "holds tables of several systems" in capsys.readouterr().err

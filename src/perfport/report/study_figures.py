@@ -2,8 +2,11 @@
 
 import html
 from itertools import cycle, product
+from math import ceil
 
+import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from perfport.report.figures import (
     BLUE,
@@ -21,15 +24,18 @@ from perfport.report.wording import format_pct
 from perfport.study.ranking import CriticalDifference
 from perfport.study.summary import StudySummary
 
-__all__ = ["draw_ranks", "draw_study_curves", "shown_methods"]
+__all__ = ["draw_each_strategy", "draw_ranks", "draw_study_curves", "shown_methods", "strategy_methods"]
 
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 _SHAPES = (("solid", "circle"), ("dash", "square"), ("dot", "diamond"))
 _MOST_LINES = 10
+_MOST_PANELS = 24
+_PANEL_COLUMNS = 4
+_FAINT = "rgba(125, 135, 150, 0.28)"
 
 
-def shown_methods(summary: StudySummary) -> list[str]:
-    """Return the methods a figure shows: the best learner of each strategy, best first, and the baseline.
+def strategy_methods(summary: StudySummary) -> list[str]:
+    """Return the best learner of each strategy, best first.
 
     A study may have fifty methods; of those that differ in the learner only, the best says what the
     strategy can do, and the table has them all.
@@ -37,7 +43,12 @@ def shown_methods(summary: StudySummary) -> list[str]:
     first: dict[str, str] = {}
     for name in map(str, summary.errors.index):
         first.setdefault(name.partition(" @ ")[0].partition(":")[0], name)
-    chosen = list(first.values())[:_MOST_LINES]
+    return list(first.values())
+
+
+def shown_methods(summary: StudySummary) -> list[str]:
+    """Return the methods a figure shows together: the first of `strategy_methods`, and the baseline."""
+    chosen = strategy_methods(summary)[:_MOST_LINES]
     if summary.baseline is not None and summary.baseline not in chosen:
         chosen = [*chosen[: _MOST_LINES - 1], summary.baseline]
     return chosen
@@ -83,10 +94,67 @@ def draw_study_curves(summary: StudySummary) -> go.Figure:
     return figure
 
 
-def draw_ranks(critical: CriticalDifference) -> go.Figure:
-    """Return the mean rank of every method, with bars half a critical difference long on either side.
+def draw_each_strategy(summary: StudySummary) -> go.Figure:
+    """Return a panel for each of `strategy_methods`: its learning curve, all others faint, the baseline dashed.
 
-    Two methods whose bars do not overlap differ significantly (Nemenyi).
+    Args:
+        summary: Of a study in which something can be compared.
+    """
+    chosen = strategy_methods(summary)[:_MOST_PANELS]
+    columns = min(_PANEL_COLUMNS, len(chosen))
+    rows = ceil(len(chosen) / columns)
+    figure = make_subplots(
+        rows, columns, shared_xaxes=True, shared_yaxes=True, subplot_titles=[html.escape(name) for name in chosen],
+        horizontal_spacing=0.02, vertical_spacing=0.22 / max(rows, 2),
+    )  # fmt: skip
+    curves = {str(name): curve for name, curve in summary.curves.groupby("method")}
+    others = pd.concat([part for name in chosen for part in (curves[name][["budget", "estimate"]], _GAP)])
+    for at, name in enumerate(chosen):
+        place = {"row": at // columns + 1, "col": at % columns + 1}
+        figure.add_trace(_thin(others, _FAINT, "solid"), **place)
+        if summary.baseline is not None and summary.baseline != name:
+            figure.add_trace(_thin(curves[summary.baseline], GREY, "dot"), **place)
+        figure.add_trace(
+            go.Scatter(
+                x=curves[name]["budget"].tolist(), y=curves[name]["estimate"].tolist(), mode="lines+markers",
+                line={"color": BLUE, "width": 2.4}, marker={"size": 6}, showlegend=False, hoverinfo="text",
+                hovertext=[
+                    html.escape(f"{name}: {format_pct(error)} from {budget} rows")
+                    for budget, error in zip(curves[name]["budget"], curves[name]["estimate"], strict=True)
+                ],
+            ),
+            **place,
+        )  # fmt: skip
+    shown = summary.curves[summary.curves["method"].isin([*chosen, summary.baseline])]
+    style = empty_figure(height=60 + 170 * rows).layout
+    figure.update_layout(style.to_plotly_json() | {"xaxis": {}, "yaxis": {}})
+    axis = {name: getattr(style.xaxis, name) for name in ("gridcolor", "linecolor", "zeroline", "showline")}
+    figure.update_xaxes(axis | {"type": "log", "tickvals": list(summary.budgets), "tickangle": 0})
+    figure.update_xaxes(ticktext=[str(budget) for budget in summary.budgets])
+    for at in range(max(0, len(chosen) - columns), len(chosen)):  # the lowest panel of each column
+        figure.update_xaxes(showticklabels=True, row=at // columns + 1, col=at % columns + 1)
+    limits = (float(shown["estimate"].min()) / 1.2, float(shown["estimate"].max()) * 1.2)
+    figure.update_yaxes(axis | log_axis(limits, "%"))
+    figure.update_annotations(font_size=12)
+    return figure
+
+
+_GAP = pd.DataFrame({"budget": [None], "estimate": [None]}, dtype=object)
+
+
+def _thin(curve: pd.DataFrame, colour: str, dash: str) -> go.Scatter:
+    return go.Scatter(
+        x=curve["budget"].tolist(), y=curve["estimate"].tolist(), mode="lines", hoverinfo="skip", showlegend=False,
+        line={"color": colour, "width": 1.2, "dash": dash},
+    )  # fmt: skip
+
+
+def draw_ranks(critical: CriticalDifference) -> go.Figure:
+    """Return the critical-difference picture: mean ranks with bars half a critical difference long on either side.
+
+    Two methods whose bars do not overlap differ significantly (Nemenyi); those whose mean rank is in the
+    shaded band do not differ from the best. With many methods this is easier to read than Demsar's bars
+    that join groups, and says the same.
 
     Args:
         critical: From `perfport.study.ranking.critical_difference`.
@@ -105,8 +173,15 @@ def draw_ranks(critical: CriticalDifference) -> go.Figure:
         )
     )  # fmt: skip
     name_rows(figure, names, above=0.22)
+    figure.add_vrect(
+        x0=min(ranks), x1=min(ranks) + critical.critical_difference, fillcolor=BLUE, opacity=0.08, line_width=0,
+        layer="below",
+    )  # fmt: skip
+    step = max(1, round(len(names) / 10))
     figure.update_xaxes(
         title_text="mean rank over the tasks (1 is best)",
-        range=[max(0.0, min(ranks) - half) - 0.2, max(ranks) + half + 0.2],
+        # Bars may reach below 1, where there are no ranks to name.
+        tickvals=[1, *range(1 + step, len(names) + 1, step)],
+        range=[min(ranks) - half - 0.2, max(ranks) + half + 0.2],
     )
     return figure

@@ -9,7 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from perfport.report.document import Drawing, drawing, render_page, write_page
-from perfport.report.study_figures import draw_ranks, draw_study_curves, shown_methods
+from perfport.report.study_figures import (
+    draw_each_strategy,
+    draw_ranks,
+    draw_study_curves,
+    shown_methods,
+    strategy_methods,
+)
 from perfport.report.study_rows import cost_sentence, method_rows, study_headline, units_sentence
 from perfport.report.wording import format_pct
 from perfport.study.spec import StudySpec
@@ -18,6 +24,7 @@ from perfport.study.summary import StudySummary
 __all__ = ["render_study", "write_study_page"]
 
 _MOST_FAILURES = 30
+_FEW_STRATEGIES = 4  # so few are told apart in one figure
 
 
 def render_study(summary: StudySummary, spec: StudySpec, *, created: datetime, command: str = "") -> str:
@@ -78,6 +85,10 @@ def _drawings(summary: StudySummary) -> Iterator[Drawing]:
         f"Line chart of the error of each method against the number of measured target rows. {study_headline(summary)}",
         draw_study_curves(summary),
     )
+    if len(strategy_methods(summary)) > _FEW_STRATEGIES:
+        yield drawing(
+            "strategies", "The learning curve of each strategy, in a panel of its own.", draw_each_strategy(summary)
+        )
     if summary.critical is not None:
         ranks = summary.critical.average_ranks
         described = ", ".join(f"{name} {rank:.1f}" for name, rank in zip(ranks.index, ranks, strict=True))

@@ -37,12 +37,11 @@ def _methods(summary: StudySummary) -> Table:
         table.add_column(f"n={budget}", justify="right", no_wrap=True)
     if summary.baseline is not None:
         table.add_column("ratio", justify="right", no_wrap=True)
-        table.add_column("W/T/L", justify="right", no_wrap=True)
         table.add_column("p", justify="right", no_wrap=True)
     for row in method_rows(summary):
         cells = [row.method, row.rank, *(error.replace(" %", "") for error in row.by_budget)]
         if summary.baseline is not None:
-            cells += ["baseline" if row.is_baseline else row.ratio, row.record, row.p_holm]
+            cells += ["baseline" if row.is_baseline else row.ratio, row.p_holm]  # the page has the rest
         table.add_row(*(Text(cell) for cell in cells), style="bold" if row.is_best else "")
     table.title = Text("mean absolute percentage error in %, on rows not measured", style="dim")
     table.title_justify = "left"

@@ -75,6 +75,7 @@ class CellTask:
         samplers: Label -> sampler.
         methods: Label -> how to make the strategy, or the strategy.
         max_test_rows: Most rows a model is judged on.
+        rename: Option in a source -> the same option in the target.
     """
 
     cells: tuple[Cell, ...]
@@ -84,13 +85,22 @@ class CellTask:
     samplers: Mapping[str, SamplerSpec]
     methods: Mapping[str, Method | TransferStrategy]
     max_test_rows: int
+    rename: Mapping[str, str] = field(default_factory=dict)
     # Rows are chosen and prepared once for all methods that are compared on them.
     _splits: dict[tuple[str, int, int], tuple[Split, Dataset]] = field(default_factory=dict, repr=False)
 
 
-def cell_key(cell: Cell, sources: Sequence[Dataset], target: GuardedTarget, max_test_rows: int) -> str:
+def cell_key(
+    cell: Cell,
+    sources: Sequence[Dataset],
+    target: GuardedTarget,
+    *,
+    max_test_rows: int,
+    rename: Mapping[str, str] | None = None,
+) -> str:
     """Return 24 hex digits over all that decides the result of a cell: its fields, the data, the version."""
     content = [__version__, asdict(cell), [source.key for source in sources], target.key, max_test_rows]
+    content += [dict(rename)] if rename else []
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -118,7 +128,14 @@ def run_task(task: CellTask) -> list[Row]:
 
 
 def choose_rows(
-    sampler: SamplerSpec, sources: Sequence[Dataset], target: GuardedTarget, *, budget: int, seed: int, system: str = ""
+    sampler: SamplerSpec,
+    sources: Sequence[Dataset],
+    target: GuardedTarget,
+    *,
+    budget: int,
+    seed: int,
+    system: str = "",
+    rename: Mapping[str, str] | None = None,
 ) -> NDArray[np.intp]:
     """Return the target rows to measure, distinct, fewer than the budget only if there are no more.
 
@@ -132,6 +149,7 @@ def choose_rows(
         budget: How many rows.
         seed: Of all randomness.
         system: Tells equal names of environments apart.
+        rename: Option in a source -> the same option in the target.
 
     Raises:
         UsageError: If the sampler needs a source and there is none, or has no such setting.
@@ -145,6 +163,7 @@ def choose_rows(
             property=name,
             budget=budget,
             seed=seed,
+            rename=rename or None,
             **sampler.settings,
         )
         return np.asarray(rows, dtype=np.intp)
@@ -152,7 +171,11 @@ def choose_rows(
     if isinstance(made, LearnsFromSource):
         if not sources:
             raise UsageError(f"sampler '{sampler.sampler}' learns from a source, and there is none; give one")
-        made = made.with_source(sources[0], name)
+        guide = sources[0]
+        if rename:
+            (prepared,) = prepare_sources([guide], target.space, property=name, rename=rename)
+            guide = prepared.dataset
+        made = made.with_source(guide, name)
     rng = rng_for(seed, "rows", system, target.name, name, sampler.label, budget)
     chosen = made.propose(target.space, budget, rng=rng, candidates=target.configurations)
     return np.asarray(chosen.index, dtype=np.intp)
@@ -169,7 +192,9 @@ def _result(task: CellTask, cell: Cell) -> Row:
     )
     sources = [
         prepared.dataset
-        for prepared in prepare_sources(task.sources, measured.space, property=measured.properties[cell.property])
+        for prepared in prepare_sources(
+            task.sources, measured.space, property=measured.properties[cell.property], rename=task.rename
+        )
     ]
     rng = rng_for(cell.seed, "fit", *asdict(cell).values())
     model = strategy.fit(sources, measured, property=cell.property, rng=rng)
@@ -193,6 +218,7 @@ def _split(task: CellTask, cell: Cell) -> tuple[Split, Dataset]:
             budget=cell.budget,
             seed=cell.seed,
             system=cell.system,
+            rename=task.rename,
         )
         rng = rng_for(cell.seed, "test", cell.system, cell.target, cell.property, cell.sampler, cell.budget)
         split = task.target.split(rows, max_test_rows=task.max_test_rows, rng=rng)

@@ -141,6 +141,9 @@ def study_data(where: str | Path) -> Environments:
     tables: dict[str, SystemTables] = {}
 
     def look_up(system: str, environment: str) -> Dataset:
+        within, slash, name = environment.rpartition("/")
+        if slash and (folder / within / CARD_FILE).is_file():
+            system, environment = within, name
         if system not in tables:
             tables[system] = read_tables(_table_folder(folder, system))
         return tables[system].environments[environment]
@@ -187,7 +190,10 @@ def _plan(
     for pair, name, cells in plan_cells(spec, environments, methods):
         target = GuardedTarget.of(environments(pair.system, pair.target), name)
         sources = tuple(environments(pair.system, source) for source in pair.sources)
-        keyed = {cell_key(cell, sources, target, spec.max_test_rows): cell for cell in cells}
+        rename = _renamed(spec.rename, sources, target)
+        keyed = {
+            cell_key(cell, sources, target, max_test_rows=spec.max_test_rows, rename=rename): cell for cell in cells
+        }
         plan.cells.update(keyed)
         missing = [(key, cell) for key, cell in keyed.items() if key not in known]
         for part in _parts(missing):
@@ -199,9 +205,21 @@ def _plan(
                 samplers=samplers,
                 methods=methods,
                 max_test_rows=spec.max_test_rows,
+                rename=rename,
             )
             plan.tasks.append(task)
     return plan
+
+
+def _renamed(rename: Mapping[str, str], sources: Sequence[Dataset], target: GuardedTarget) -> dict[str, str]:
+    """Return the renamings that join an option only a source has to one only the target has."""
+    return {
+        old: new
+        for old, new in rename.items()
+        if new in target.space
+        and old not in target.space
+        and any(old in source.space and new not in source.space for source in sources)
+    }
 
 
 def _parts(cells: Sequence[tuple[str, Cell]]) -> Iterator[Sequence[tuple[str, Cell]]]:

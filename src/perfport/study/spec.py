@@ -184,9 +184,12 @@ class StudySpec(Document):
         name: Of the study.
         title: For its page.
         data: A folder of tables, a folder of such folders, or a store; relative to the file of the study.
-        environments: All ordered pairs of these are studied, each alone as source.
+        environments: All ordered pairs of these are studied, each alone as source. Where `data` holds several
+            folders, "folder/environment" names one of another folder.
         pairs: Pairs to study, instead or besides.
         properties: What is predicted; every property of the target if empty.
+        rename: Option in a source -> the same option in the target, in pairs of which only the source has
+            the first and only the target the second.
         samplers: How the target rows to measure are chosen.
         learners: A strategy that takes a learner and names none is run with each of these; "default" is
             the strategy's own choice, which it is run with if there are none.
@@ -206,6 +209,7 @@ class StudySpec(Document):
     environments: _Names = ()
     pairs: tuple[PairSpec, ...] = ()
     properties: Annotated[_Names, _ONE_OR_MORE] = ()
+    rename: Mapping[str, str] = Field(default_factory=dict)
     samplers: tuple[Annotated[SamplerSpec, _named("sampler", SamplerSpec)], ...] = Field(
         default=(SamplerSpec(sampler="random"),), min_length=1
     )

@@ -10,7 +10,13 @@ from rich.console import Console
 from tests.unit.study.samples import Broken, environments, spec
 from tests.unit.study.test_summary import METHODS, result
 
-from perfport.report.study_figures import draw_ranks, draw_study_curves, shown_methods
+from perfport.report.study_figures import (
+    draw_each_strategy,
+    draw_ranks,
+    draw_study_curves,
+    shown_methods,
+    strategy_methods,
+)
 from perfport.report.study_page import render_study, write_study_page
 from perfport.report.study_rows import cost_sentence, method_rows, study_headline, units_sentence
 from perfport.report.study_terminal import show_study
@@ -109,6 +115,17 @@ def test_of_many_methods_the_best_of_each_strategy_and_the_baseline_are_drawn() 
     summary = summarise(result(errors))
     assert shown_methods(summary) == ["residual:a", "target_only:tree"]
     assert [trace.name for trace in draw_study_curves(summary).data] == ["residual:a", "target_only:tree"]
+
+
+def test_every_strategy_has_a_panel_of_its_own_where_there_are_many() -> None:
+    errors = {f"strategy_{at}:tree": 1.0 + at for at in range(6)} | {"target_only:tree": 30.0}
+    summary = summarise(result(errors))
+    assert strategy_methods(summary) == list(errors)
+    figure = draw_each_strategy(summary)
+    assert [title.text for title in figure.layout.annotations] == list(errors)
+    own = [trace for trace in figure.data if trace.mode == "lines+markers"]
+    assert own[0].y == pytest.approx(tuple(summary.errors.loc["strategy_0:tree"]))
+    assert 'id="figure-strategies"' in page(summary)
 
 
 def test_ranks_are_drawn_with_half_a_critical_difference_on_either_side() -> None:

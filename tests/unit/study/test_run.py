@@ -181,6 +181,30 @@ def test_sources_with_other_options_are_checked_and_used(tmp_path: Path) -> None
     assert (rows["status"] == "ok").all()
 
 
+def test_an_option_of_another_name_is_the_same_where_the_study_says_so(tmp_path: Path) -> None:
+    frame = FRAME.rename(columns={"clock_hz": "frequency_hz"})
+    runtimes = {"old": dataset(noisy(log_time(FRAME), 0), "old", frame)} | {
+        name: environments("", name) for name in ("mid", "new")
+    }
+    pairs = [{"sources": "old", "target": "new"}, {"sources": "mid", "target": "new"}]
+    asked = spec(
+        pairs=pairs,
+        strategies=["scaled"],
+        samplers=["random", "guided", "propose"],
+        rename={"frequency_hz": "clock_hz"},
+    )
+    found = run_study(asked, tmp_path / "renamed", data=lambda _, name: runtimes[name]).rows
+    assert (found["status"] == "ok").all()
+    apart = run_study(
+        asked.model_copy(update={"rename": {}}), tmp_path / "apart", data=lambda _, name: runtimes[name]
+    ).rows
+    error = {name: rows.groupby("sources")["mape_pct"].mean() for name, rows in (("same", found), ("apart", apart))}
+    assert error["same"]["old"] < 0.7 * error["apart"]["old"]
+    # A pair that has no such option is the cell it was.
+    assert set(found[found["sources"] == "mid"]["key"]) == set(apart[apart["sources"] == "mid"]["key"])
+    assert not set(found[found["sources"] == "old"]["key"]) & set(apart["key"])
+
+
 def test_a_strategy_object_may_not_take_the_name_of_another(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'scaled' is given as an object and in the study"):
         ran(tmp_path, strategies={"scaled": Broken()})
