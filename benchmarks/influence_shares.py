@@ -24,7 +24,6 @@ from perfport.advise.explain import explain
 from perfport.advise.explanation import Explanation
 from perfport.advise.uncertainty import central_response
 from perfport.data.measurement import FloatArray, Property
-from perfport.measure.systems.synthetic import SyntheticSystem
 from perfport.model.base import PerformanceModel
 from perfport.seeding import rng_for
 from perfport.space.options import Option
@@ -162,20 +161,11 @@ def compare_shares(cases: Iterator[tuple[str, PerformanceModel, Space]], referen
 
 def explain_a_million() -> None:
     """Print how long a space of a million configurations takes, and how far the sample is off."""
-    system = SyntheticSystem(n_options=15, n_interactions=5, noise=0.0)
-    # 2^8 * 4^6 = 1 048 576: the categories give way to booleans and numbers.
-    options = [
-        Option(name=f"option_{i + 1}", type="boolean") if i < 8 else
-        Option(name=f"option_{i + 1}", type="ordinal", values=(1, 2, 4, 8))
-        for i in range(14)
-    ]  # fmt: skip
-    space = Space(options)
-    source = perfport.Dataset.from_frame(
-        (few := space.sample(MODEL_ROWS, rng_for(0, "benchmark", "million"))).assign(inference_time_s=_law(few)),
-        properties=[TIME],
-        space=space,
-    )
-    del system
+    options = [Option(name=f"option_{i + 1}", type="boolean") for i in range(8)]
+    options += [Option(name=f"option_{i + 9}", type="ordinal", values=(1, 2, 4, 8)) for i in range(6)]
+    space = Space(options)  # 2^8 * 4^6 = 1 048 576
+    few = space.sample(MODEL_ROWS, rng_for(0, "benchmark", "million"))
+    source = perfport.Dataset.from_frame(few.assign(inference_time_s=_law(few)), properties=[TIME], space=space)
     model = perfport.transfer(sources=[], target=source, property=TIME.name)
     start = time.perf_counter()
     sampled = explain(model, space)

@@ -112,6 +112,22 @@ _ONNXRUNTIME: Table = {
     "spinning": _switch("entry", "session.intra_op.allow_spinning", "session.inter_op.allow_spinning", on="1", off="0"),
     "memory_arena": _switch("attribute", "enable_cpu_mem_arena"),
     "memory_pattern": _switch("attribute", "enable_mem_pattern"),
+    "memory_reuse": _switch("attribute", "enable_mem_reuse"),
+    "deterministic_compute": _switch("attribute", "use_deterministic_compute"),
+    "dynamic_block_base": _choice("entry", "session.dynamic_block_base", {n: n for n in ("0", "2", "4", "8")}),
+    "denormal_as_zero": _switch("entry", "session.set_denormal_as_zero", on="1", off="0"),
+    "prepacking": _switch("entry", "session.disable_prepacking", on="0", off="1"),
+    "quant_qdq": _switch("entry", "session.disable_quant_qdq", on="0", off="1"),
+    "gelu_approximation": _switch("entry", "optimization.enable_gelu_approximation", on="1", off="0"),
+    "execution_order": _choice(
+        "enum",
+        "execution_order",
+        {
+            "default": "ExecutionOrder.DEFAULT",
+            "priority": "ExecutionOrder.PRIORITY_BASED",
+            "memory": "ExecutionOrder.MEMORY_EFFICIENT",
+        },
+    ),
 }
 
 _OPENVINO: Table = {
@@ -123,6 +139,12 @@ _OPENVINO: Table = {
     "precision": _choice("property", "INFERENCE_PRECISION_HINT", {name: name for name in ("f32", "bf16", "f16")}),
     "cpu_pinning": _switch("property", "ENABLE_CPU_PINNING", on="YES", off="NO"),
     "hyper_threading": _switch("property", "ENABLE_HYPER_THREADING", on="YES", off="NO"),
+    "hinted_requests": _count("property", "PERFORMANCE_HINT_NUM_REQUESTS", 0),
+    "execution_hint": _choice("property", "EXECUTION_MODE_HINT", {name: name for name in ("PERFORMANCE", "ACCURACY")}),
+    "core_type": _choice(
+        "property", "SCHEDULING_CORE_TYPE", {name: name for name in ("ANY_CORE", "PCORE_ONLY", "ECORE_ONLY")}
+    ),
+    "denormal_as_zero": _switch("property", "CPU_DENORMALS_OPTIMIZATION", on="YES", off="NO"),
 }
 
 _TORCH: Table = {
@@ -131,8 +153,8 @@ _TORCH: Table = {
     "inter_op_threads": _count("call", "torch.set_num_interop_threads"),
     "onednn": _switch("attribute", "torch.backends.mkldnn.enabled"),
     "cudnn_benchmark": _switch("attribute", "torch.backends.cudnn.benchmark"),
-    "flush_denormal": _switch("call", "torch.set_flush_denormal"),
-    "matmul_precision": _choice(
+    "denormal_as_zero": _switch("call", "torch.set_flush_denormal"),
+    "float32_matmul": _choice(
         "call", "torch.set_float32_matmul_precision", {name: name for name in ("highest", "high", "medium")}
     ),
 }
@@ -238,14 +260,28 @@ TABLES: Mapping[str, Table] = {
 }
 
 _BATCH = "the batch is a property of the input: give the network this many inputs at once"
+_REQUESTS = "it is how many requests are sent at once: the caller decides it"
 _OUTSIDE = "it is set around the process: use the target 'shell' or 'environment' beside this one"
 
 # Why an option that people expect to find is not in a table; "*" stands for settings of the machine.
 REASONS: Mapping[str, Mapping[str, str]] = {
-    "onnxruntime": {"batch": _BATCH, "*": _OUTSIDE},
-    "openvino": {"batch": _BATCH, "*": _OUTSIDE},
+    "onnxruntime": {
+        "batch": _BATCH,
+        "requests": _REQUESTS,
+        "precision": "it is a property of the file: give the session the converted network",
+        "provider": "it is an argument of the session: put it first in providers=[...]",
+        "arena_shrinkage": (
+            "it is set for each run: RunOptions().add_run_config_entry('memory.enable_memory_arena_shrinkage', 'cpu:0')"
+        ),
+        "io_binding": "it is how the session is called: session.run_with_iobinding",
+        "*": _OUTSIDE,
+    },
+    "openvino": {"batch": _BATCH, "requests": _REQUESTS, "*": _OUTSIDE},
     "torch": {
         "batch": _BATCH,
+        "requests": _REQUESTS,
+        "mode": "it is how the network is prepared: torch.jit.trace or torch.compile",
+        "channels_last": "it belongs to network and input: .to(memory_format=torch.channels_last)",
         "precision": "it is chosen where the network is called: torch.autocast, or a converted network",
         "*": _OUTSIDE,
     },

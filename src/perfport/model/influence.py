@@ -24,6 +24,7 @@ Source:
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import numpy as np
@@ -112,6 +113,14 @@ class PerformanceInfluenceModel:
 
     def __str__(self) -> str:
         return self.formula()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(term.expression)}</td><td>{term.coefficient:.3g}</td><td>{term.influence:.3g}</td></tr>"
+            for term in self.terms()
+        )
+        head = "<tr><th>term</th><th>coefficient</th><th>influence</th></tr>"
+        return f"<p><code>{escape(self.formula())}</code></p><table>{head}{rows}</table>"
 
 
 def fit_influence_model(

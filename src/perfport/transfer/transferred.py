@@ -7,6 +7,7 @@ errors can be compared.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,15 @@ class TransferredModel:
     def property(self) -> Property:
         """What is predicted."""
         return self.model.property
+
+    def _repr_html_(self) -> str:
+        text = f"Model of {self.property.name}"
+        if self.recipe is not None:
+            sources = ", ".join(source.environment.name for source in self.recipe.sources) or "no source"
+            text += (
+                f" in {self.recipe.target.environment.name}, from {len(self.recipe.target)} target rows and {sources}"
+            )
+        return f"<p>{escape(text)}</p>{self.verdict._repr_html_()}"
 
     @one_thread()
     def predict(self, configurations: pd.DataFrame) -> FloatArray:

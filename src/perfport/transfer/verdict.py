@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Literal
 
 __all__ = ["Decision", "Verdict", "judged"]
@@ -56,6 +57,18 @@ class Verdict:
         if shares:
             parts.append("weights " + ", ".join(shares))
         return "; ".join([*parts, *self.notes])
+
+    def _repr_html_(self) -> str:
+        errors = {
+            "estimated error": self.estimated_error_pct,
+            "error of the target rows alone": self.target_only_error_pct,
+        }
+        rows = [(name, f"{error:.3g} %") for name, error in errors.items() if error is not None]
+        rows += [(f"weight of {name}", f"{weight:.2f}") for name, weight in self.weights.items() if weight >= 0.01]
+        cells = "".join(f"<tr><td>{escape(name)}</td><td>{value}</td></tr>" for name, value in rows)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        table = f"<table>{cells}</table>" if cells else ""
+        return f"<p><b>{escape(self.decision)}</b></p>{table}" + (f"<ul>{notes}</ul>" if notes else "")
 
 
 def judged(

@@ -142,14 +142,14 @@ def test_levels_a_target_does_not_know_are_listed(name: str, level: Level, targe
     assert exported.expressed == ()
 
 
+_ONE_OF_EACH = (1, 2, True, 0.5, *("f32", "LATENCY", "PERFORMANCE", "ANY_CORE", "sequential", "off", "high", "default"))
+
+
 def test_everything_in_a_table_can_be_expressed() -> None:
     for table, options in TABLES.items():
         target, _, backend = table.partition(":")
         for name in options:
-            found = [
-                export({name: level}, target, backend=backend or None).expressed
-                for level in (1, True, "f32", "LATENCY", "sequential", "off", "high", 0.5)
-            ]
+            found = [export({name: level}, target, backend=backend or None).expressed for level in _ONE_OF_EACH]
             assert (name,) in found, (table, name)
 
 
