@@ -13,8 +13,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
-
 from perfport.data.environment import Fact
 
 __all__ = ["cpu_quota", "hardware_facts", "package_version", "software_facts", "usable_threads"]
@@ -34,6 +32,8 @@ def hardware_facts(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) ->
         proc: Root of the proc file system; a recorded tree in tests.
         sys_root: Root of the sysfs tree.
     """
+    import psutil  # the child, which asks for quotas only, has no need of it
+
     cpu = _cpu_info(proc)
     flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
     quota = cpu_quota(proc, sys_root)
