@@ -87,6 +87,11 @@ class ChildProcess:
         return self._process.pid
 
     @property
+    def was_killed(self) -> bool:
+        """Whether it was ended by SIGKILL, and not by us."""
+        return (self._ending or "").startswith("was killed")
+
+    @property
     def printed(self) -> str:
         """The end of what the child printed on standard output and error."""
         if self._ending is None:

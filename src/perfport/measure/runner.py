@@ -273,6 +273,18 @@ class Runner:
             return self._children[key]
         while len(self._children) >= _MOST_CHILDREN:
             self._end_child(next(iter(self._children)))
+        child, problem = self._start(request)
+        if problem and child.was_killed:
+            # From outside, or because memory was short for a moment: that says nothing about the system.
+            child, problem = self._start(request)
+        if problem:
+            name, system = request.rig.environment.name, request.rig.system.name
+            raise MeasurementError(f"environment '{name}': system '{system}' cannot be started: {problem}")
+        self._children[key] = child
+        return child
+
+    def _start(self, request: _Request) -> tuple[ChildProcess, str]:
+        """Return a new child, and why it does not serve; it is closed then."""
         child = ChildProcess(start_variables(request.process_levels))
         child.leaves_traces = any(
             isinstance(actuator, RestoresState) for actuator in actuators_for(request.process_levels)
@@ -289,15 +301,15 @@ class Runner:
                 "actuators": dict(request.process_levels),
             }
         )
-        problem = _problem_at_start(child, request.until)
-        if problem:
-            child.close()
-            if child.leaves_traces:
-                restore_abandoned(self._journal)
-            name = request.rig.environment.name
-            raise MeasurementError(f"environment '{name}': system '{system.name}' cannot be started: {problem}")
-        self._children[key] = child
-        return child
+        problem = "it was not told"
+        try:
+            problem = _problem_at_start(child, request.until)
+        finally:
+            if problem:
+                child.close()
+                if child.leaves_traces:
+                    restore_abandoned(self._journal)
+        return child, problem
 
 
 def _levels_of(actuators: Sequence[Actuator], levels: Mapping[str, Level | None]) -> dict[str, Level | None]:

@@ -1,6 +1,7 @@
 """Whatever a system does in its child, the runner answers with an outcome and goes on."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from perfport.data.measurement import Status
 from perfport.errors import MeasurementError
 from perfport.measure.base import Outcome
+from perfport.measure.child_process import ChildProcess
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig, make_rig
 from perfport.measure.runner import OutOfTimeError, Runner
@@ -159,6 +161,22 @@ def test_a_broken_default_configuration_does_not_spoil_the_others(default: str) 
         assert works(outcome)
         assert "the default configuration failed" in str(outcome.conditions["output_unchecked"])
         assert runner.measure(rig, {"fault": default}).status is Status.FAILED
+
+
+def test_a_child_that_is_killed_while_it_starts_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    send = ChildProcess.send
+
+    def kill_the_first(child: ChildProcess, message: dict[str, object]) -> None:
+        started.append(child.pid)
+        if len(started) == 1:
+            os.kill(child.pid, signal.SIGKILL)
+        send(child, message)
+
+    monkeypatch.setattr(ChildProcess, "send", kill_the_first)
+    with Runner(QUICK) as runner:
+        assert works(runner.measure(make_rig("here", FaultySystem()), {"fault": "none"}))
+    assert len(set(started)) == 2
 
 
 def test_a_measurement_is_broken_off_when_the_time_of_the_whole_run_is_up() -> None:
