@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfport.advise.export import export
+from perfport.measure.base import HasOutput
 from perfport.measure.inputs import make_inputs
 from perfport.measure.networks import network
 from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
@@ -90,6 +91,7 @@ def test_an_exported_session_is_as_fast_as_the_measured_one() -> None:
     with system.open(configuration, {}) as measured:
         # In turns, so that what disturbs one disturbs the other.
         pairs = [(_seconds(measured.run_once), _seconds(lambda: session.run(None, inputs))) for _ in range(30)]
+        assert isinstance(measured, HasOutput)
         outputs = measured.output()
     assert outputs[0] == pytest.approx(session.run(None, inputs)[0])
     # The same settings differ by noise only; graph optimisation alone would be a factor of two.
