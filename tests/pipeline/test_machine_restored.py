@@ -1,18 +1,17 @@
 """A campaign that sets this machine and is killed: `perfport doctor --restore` puts back what was found."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perfport.measure.actuators.cgroup import CpuQuota
-from perfport.measure.actuators.files import read_text
 from perfport.measure.actuators.journal import Entry, Journal
 from perfport.measure.actuators.memory import HugePages
 from perfport.measure.base import Absent
@@ -42,9 +41,9 @@ def perfport(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_after_kill_the_machine_is_put_back_and_the_campaign_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
+    """A campaign under way, with huge pages and a quota set."""
     for actuator in (HugePages(), CpuQuota()):
         availability = actuator.availability()
         if isinstance(availability, Absent):
@@ -53,25 +52,44 @@ def test_after_kill_the_machine_is_put_back_and_the_campaign_goes_on(
     monkeypatch.setenv("PERFPORT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("PERFPORT_LEASE_FILE", str(tmp_path / "lock"))
     Path("campaign.yaml").write_text(CAMPAIGN)
-    file = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    found = read_text(file)
-    runner = subprocess.Popen([sys.executable, "-m", "perfport", "measure", "campaign.yaml"], stderr=subprocess.DEVNULL)
-    with runner:
-        deadline = time.monotonic() + 60
-        entries: dict[str, Entry] = {}
-        while set(entries) != {"hugepages", "cpu_quota"} and time.monotonic() < deadline:
-            time.sleep(0.01)
-            entries = {entry.actuator: entry for entry in Journal().entries()}
-        os.kill(runner.pid, signal.SIGKILL)
-    group = Path(entries["cpu_quota"].state["group"])
+    with subprocess.Popen(
+        [sys.executable, "-m", "perfport", "measure", "campaign.yaml"], stderr=subprocess.DEVNULL
+    ) as process:
+        yield process
+        process.kill()
+
+
+def group_when_set() -> Path:
+    """Wait until both are in the journal; return the control group of the child."""
+    deadline = time.monotonic() + 60
+    entries: dict[str, Entry] = {}
+    while set(entries) != {"hugepages", "cpu_quota"} and time.monotonic() < deadline:
+        time.sleep(0.01)
+        entries = {entry.actuator: entry for entry in Journal().entries()}
+    return Path(entries["cpu_quota"].state["group"])
+
+
+def test_after_kill_the_machine_is_put_back_and_the_campaign_goes_on(runner: "subprocess.Popen[bytes]") -> None:
+    found = HugePages().options[0].default
+    group = group_when_set()
+    runner.kill()
+    runner.wait()
     restored = perfport("doctor", "--restore")
     assert restored["is_restored"]
     assert "cpu_quota" in {entry["actuator"] for entry in restored["entries"]}
-    assert read_text(file) == found
+    assert HugePages().read() == {"transparent_hugepages": found}
     assert not group.exists()
     assert perfport("doctor", "--restore")["entries"] == []
     finished = perfport("measure", "campaign.yaml")
     assert finished["is_finished"]
     assert finished["counts"] == {"ok": finished["n_measured"]}
-    assert read_text(file) == found
+    assert HugePages().read() == {"transparent_hugepages": found}
     assert Journal().entries() == []
+
+
+def test_a_request_to_end_restores_before_it_ends(runner: "subprocess.Popen[bytes]") -> None:
+    group = group_when_set()
+    runner.terminate()
+    assert runner.wait(60) == 128 + signal.SIGTERM
+    assert Journal().entries() == []
+    assert not group.exists()

@@ -314,7 +314,11 @@ def _record(campaign: Campaign, rigs: Sequence[Rig]) -> dict[str, object]:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request that is asked for between measurements; the second one raises."""
+    """Turn the first Ctrl-C into a request that is asked for between measurements; the second one raises.
+
+    A request to end (`kill`, `docker stop`, a terminal that closes) ends at once, but in order: what is
+    set on the machine is restored.
+    """
     asked = False
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -323,12 +327,20 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
+    def on_end(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not cut the restoring short
+        raise SystemExit(128 + number)
+
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread may set handlers; whoever started another one has `stop`.
         yield lambda: asked
         return
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    handlers = {signal.SIGINT: on_interrupt, signal.SIGTERM: on_end}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = on_end
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

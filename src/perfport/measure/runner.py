@@ -203,7 +203,7 @@ class Runner:
             is_usable = child.served < self._protocol.configurations_per_child
         except ChildTimedOutError:
             if request.until is not None and time.monotonic() >= request.until:
-                self._children.pop(request.child_key)
+                self._end_child(request.child_key)
                 raise OutOfTimeError from None
             outcome = Outcome(Status.TIMED_OUT, f"no answer for {self._protocol.timeout_s:g} s {_doing(child)}")
         except ChildLostError as error:
@@ -259,10 +259,11 @@ class Runner:
 
     def _end_child(self, key: tuple[object, ...]) -> None:
         """End a child, and undo what it had set beyond itself: it is killed and cannot."""
-        child = self._children.pop(key)
+        child = self._children[key]
         child.close()
         if child.leaves_traces:
             restore_abandoned(self._journal)
+        del self._children[key]
 
     def _child(self, request: _Request) -> ChildProcess:
         """Return the child of this rig and these process-level levels, started if there is none."""
