@@ -11,6 +11,8 @@ from perfport.measure.base import System
 __all__ = ["BUILTIN", "make_system"]
 
 BUILTIN = {
+    "command": "perfport.measure.systems.command:CommandSystem",
+    "http": "perfport.measure.systems.http:HttpSystem",
     "litert": "perfport.measure.systems.litert:LiteRtSystem",
     "onnxruntime": "perfport.measure.systems.onnxruntime:OnnxRuntimeSystem",
     "openvino": "perfport.measure.systems.openvino:OpenVinoSystem",

@@ -1,0 +1,142 @@
+"""A program that is not ours: command line, variables and files made from a configuration; started without a shell."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from perfport.data.environment import Fact
+from perfport.errors import InvalidConfigurationError, MeasurementError, UsageError
+from perfport.measure.base import Configuration
+from perfport.measure.systems.templates import fill, names_in
+from perfport.space.options import Level
+
+if TYPE_CHECKING:
+    from perfport.space.space import Space
+
+__all__ = ["Program", "check_names", "completed", "ending_of", "last_line"]
+
+_TAIL_BYTES = 1 << 16
+_LINE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How a program is started; every text is a template (`templates`).
+
+    Attributes:
+        command: The program and its arguments; arguments that become empty are left out.
+        environment: Variables set beside those there are.
+        files: Name -> content, written into a folder of their own, `${folder}`, before the start.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.command or not all(isinstance(part, str) for part in self.command):
+            raise UsageError(f"command {self.command!r}: give a list of texts, the program first")
+        for name in self.files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not path.name:
+                raise UsageError(f"files: '{name}' is no name inside the folder; give a relative name without '..'")
+
+    @property
+    def names(self) -> set[str]:
+        """What its templates mention."""
+        return names_in([list(self.command), dict(self.environment), dict(self.files)])
+
+    def check_is_there(self) -> None:
+        """Raise UsageError if the program cannot be found, where its name does not depend on an option."""
+        name = self.command[0]
+        if not names_in(name) and shutil.which(name) is None:
+            raise UsageError(f"program '{name}' is not found; give its path, or put its folder on PATH")
+
+    def start(
+        self, values: Mapping[str, Level | None], folder: Path, *, output: IO[bytes], errors: IO[bytes] | int
+    ) -> "subprocess.Popen[bytes]":
+        """Write the files and start the program; it stays in the process group of the child, which ends with it.
+
+        Raises:
+            UsageError: If a template cannot be filled.
+            MeasurementError: If the program cannot be started.
+        """
+        values = {**values, "folder": str(folder)}
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(fill(content, values) or "")
+        command = [text for part in self.command if (text := fill(part, values))]
+        variables = {name: text for name, part in self.environment.items() if (text := fill(part, values)) is not None}
+        try:
+            return subprocess.Popen(  # noqa: S603  # the user's own program, its arguments never seen by a shell
+                command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+            )
+        except OSError as error:
+            raise MeasurementError(f"program '{command[0]}' cannot be started: {error.strerror}") from error
+
+
+def completed(space: "Space", configuration: Configuration, system: str) -> dict[str, Level | None]:
+    """Return `configuration` with the default of every option it leaves out, None for those that are inactive.
+
+    Raises:
+        InvalidConfigurationError: If the space has no such option or level.
+    """
+    import pandas as pd  # only programs need it in the child
+
+    from perfport.space.columns import levels_of_row, positions_of
+
+    unknown = [name for name in configuration if name not in space.names]
+    if unknown:
+        raise InvalidConfigurationError(
+            f"system '{system}' has no option '{unknown[0]}'; it has {', '.join(space.names)}"
+        )
+    for name, level in configuration.items():
+        if level is not None and not space.option(name).contains(level):
+            raise InvalidConfigurationError(f"option '{name}': {level!r} is no level; {space.option(name).allowed}")
+    levels = {
+        option.name: option.default_level if configuration.get(option.name) is None else configuration[option.name]
+        for option in space.options
+    }
+    block = {
+        option.name: positions_of(option, pd.Series([levels[option.name]], dtype=object)) for option in space.options
+    }
+    return levels_of_row(space.options, space.rules.follow_conditions(block), 0)
+
+
+def check_names(
+    used: set[str], options: Sequence[str], workload: Mapping[str, Fact], system: str, *, known: Sequence[str] = ()
+) -> None:
+    """Raise UsageError if a template mentions what is not there, or an option or fact reaches the program nowhere."""
+    there = {*options, *workload, *known}
+    unknown = sorted(used - there)
+    if unknown:
+        raise UsageError(
+            f"system '{system}': ${{{unknown[0]}}} is neither option nor workload fact; "
+            f"there are {', '.join(sorted(there)) or 'none'}"
+        )
+    lost = [name for name in (*options, *workload) if name not in used and name not in known]
+    if lost:
+        raise UsageError(
+            f"system '{system}': '{lost[0]}' is used nowhere, so it would change nothing; write ${{{lost[0]}}} where "
+            "the program is to read it",
+            fact=lost[0],
+        )
+
+
+def ending_of(code: int) -> str:
+    """Return how a program ended."""
+    return f"ended with exit code {code}" if code >= 0 else f"crashed with {signal.Signals(-code).name}"
+
+
+def last_line(path: Path) -> str:
+    """Return the last line that is not empty of what a program printed, shortened; "" if there is none."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1][-_LINE_CHARS:] if lines else ""

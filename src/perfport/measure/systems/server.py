@@ -1,0 +1,84 @@
+"""A server that is started for a configuration, waited for, and ended with it."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from perfport.errors import MeasurementError, UsageError
+from perfport.measure.systems.http_client import HttpClient
+from perfport.measure.systems.program import Program, ending_of, last_line
+
+__all__ = ["Server", "free_port"]
+
+_POLL_S = 0.05
+_END_S = 5.0  # what a server is given to end by itself
+
+
+class Server:
+    """How a server is started.
+
+    Attributes:
+        program: What is started.
+    """
+
+    def __init__(self, program: Program, ready: str, start_timeout_s: float) -> None:
+        self.program = program
+        self._ready = ready
+        self._start_timeout_s = start_timeout_s
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Server":
+        """Read the setting `server` of a system.
+
+        Raises:
+            UsageError: If a key is unknown or `command` is missing.
+        """
+        known = {"command", "environment", "files", "ready", "start_timeout_s"}
+        wrong = sorted(set(given) - known)
+        if wrong or "command" not in given:
+            problem = f"unknown key '{wrong[0]}'" if wrong else "'command' is missing"
+            raise UsageError(f"server: {problem}; its keys are {', '.join(sorted(known))}")
+        program = Program(tuple(given["command"]), given.get("environment", {}), given.get("files", {}))
+        return cls(program, str(given.get("ready", "/")), float(given.get("start_timeout_s", 30.0)))
+
+    @contextmanager
+    def started(
+        self, values: Mapping[str, Any], folder: Path, client: HttpClient
+    ) -> "Iterator[subprocess.Popen[bytes]]":
+        """Start it, wait until it answers, and end it afterwards."""
+        printed = folder / ".printed"
+        with printed.open("wb") as output:
+            process = self.program.start(values, folder, output=output, errors=subprocess.STDOUT)
+            try:
+                self._wait(process, printed, client)
+                yield process
+            finally:
+                process.terminate()
+                try:
+                    process.wait(_END_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def _wait(self, process: "subprocess.Popen[bytes]", printed: Path, client: HttpClient) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        while client.get(self._ready) != HTTPStatus.OK:
+            code = process.poll()
+            if code is None and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+                continue
+            ended = f"was not ready within {self._start_timeout_s:g} s" if code is None else ending_of(code)
+            told = last_line(printed)
+            raise MeasurementError(f"the server {ended}" + (f": {told}" if told else ""))
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
