@@ -265,15 +265,17 @@ def test_a_quota_really_limits_this_process() -> None:
     if isinstance(availability, Absent):
         pytest.skip(availability.reason)
     before = read_text(Path("/proc/self/cgroup"))
-    throttled: dict[str, int] = {}
+    throttled = 0
     with applied([actuator], {"cpu_quota": 0.2}) as back:
         assert back == actuator.read() == {"cpu_quota": 0.2}
         group = Path(actuator.state(["cpu_quota"])["home"])
-        deadline = time.monotonic() + 30
-        while not throttled.get("nr_throttled") and time.monotonic() < deadline:
+        begin_s, cpu_begin_s = time.monotonic(), time.process_time()
+        while not throttled and time.monotonic() < begin_s + 10:
             sum(range(100_000))
-            throttled = dict(_words(line) for line in read_text(group / "cpu.stat").splitlines())
-    assert throttled["nr_throttled"] > 0
+            throttled = dict(_words(line) for line in read_text(group / "cpu.stat").splitlines())["nr_throttled"]
+        share = (time.process_time() - cpu_begin_s) / (time.monotonic() - begin_s)
+    # On a machine so busy that it leaves us less than the quota, there is nothing to throttle.
+    assert throttled or share < 0.2
     assert read_text(Path("/proc/self/cgroup")) == before
     assert not group.exists()
 

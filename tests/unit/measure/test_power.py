@@ -15,28 +15,39 @@ def test_power_that_is_linear_in_time_is_integrated_exactly() -> None:
     assert trapezoid_j(times_s, [1 + 3 * t for t in times_s]) == pytest.approx(2 + 3 * 2.0**2 / 2)
 
 
-def test_a_ramp_is_integrated_exactly_whenever_the_thread_happens_to_read() -> None:
-    begin_s = time.perf_counter()
-    sampler = PowerSampler(lambda: {"board": 5 + time.perf_counter() - begin_s, "still": 2.0}, 0.002)
+def test_a_ramp_is_integrated_exactly_however_often_the_thread_reads() -> None:
+    ticks = itertools.count()
+    now_s = 0.0
+
+    def clock() -> float:
+        nonlocal now_s
+        now_s = float(next(ticks))
+        return now_s
+
+    # The sensor is read half-way between the two looks at the clock, which is the time the reading gets.
+    sampler = PowerSampler(lambda: {"ramp": 5 + 2 * (now_s + 0.5), "still": 3.0}, 0.001, clock=clock)
     sampler.start()
-    time.sleep(0.05)
+    time.sleep(0.02)
     found = sampler.stop()
-    first_s = sampler._times_s[0] - begin_s
-    last_s = sampler._times_s[-1] - begin_s
-    exact_j = 5 * (last_s - first_s) + (last_s**2 - first_s**2) / 2
-    # The reading falls between the two clock readings around it, whose middle is its time.
-    assert found.energies_j["board"] == pytest.approx(exact_j, rel=1e-2)
-    assert found.energies_j["still"] == pytest.approx(2 * found.window_s)
+    first_s, last_s = 0.5, 0.5 + found.window_s
+    assert found.window_s == 2 * (found.n_readings - 1)
+    assert found.energies_j["ramp"] == pytest.approx(5 * found.window_s + last_s**2 - first_s**2)
+    assert found.energies_j["still"] == pytest.approx(3 * found.window_s)
 
 
 def test_what_reading_costs_is_told() -> None:
+    calls = itertools.count()
+    has_read = threading.Event()
+
     def busy() -> dict[str, float]:
         sum(range(20_000))
+        if next(calls) == 3:
+            has_read.set()
         return {"board": 1.0}
 
     sampler = PowerSampler(busy, 0.001)
     sampler.start()
-    time.sleep(0.03)
+    assert has_read.wait(30)
     told = sampler.stop().provenance()
     assert told["kind"] == "integrated power"
     assert isinstance(told["sampling_cpu_s"], float)
