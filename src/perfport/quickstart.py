@@ -10,7 +10,7 @@ end it tells the story again without measuring.
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -177,9 +177,9 @@ class _Teller:
     def look_around(self) -> None:
         """Say what can be measured here, and what cannot and why."""
         self.heading("This machine")
-        found = doctor(noise_test_s=0.0)
-        self.say(show_doctor(found, kinds=("meter",)))
-        energy = next(check for check in found.checks if check.name == "energy")
+        found = doctor(noise_test_s=0.0, kinds=("meter",))
+        clock, energy = (check for check in found.checks if check.name in ("clock", "energy"))
+        self.say(show_doctor(replace(found, checks=(clock, energy)), kinds=("meter",)))
         self.absent = {} if energy.ok else {"energy_j": energy.detail}
 
     def measure_source(self) -> Dataset:

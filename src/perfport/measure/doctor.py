@@ -3,11 +3,11 @@
 import inspect
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from perfport import plugins
 from perfport.data.environment import Fact
@@ -23,6 +23,7 @@ from perfport.measure.probe import hardware_facts, software_facts
 __all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test", "restore_machine"]
 
 CheckKind = Literal["system", "network", "meter", "actuator", "journal"]
+CHECK_KINDS: tuple[CheckKind, ...] = get_args(CheckKind)
 
 _NEEDS_DATA = "replay"
 # What runtimes take that do not take ONNX files.
@@ -105,20 +106,21 @@ class DoctorReport:
         }
 
 
-def doctor(*, noise_test_s: float = 1.0) -> DoctorReport:
-    """Ask every system, network, meter and actuator whether it works here.
+def doctor(*, noise_test_s: float = 1.0, kinds: tuple[CheckKind, ...] = CHECK_KINDS) -> DoctorReport:
+    """Ask every system, network, meter and actuator whether it works here, and the journal what is left.
 
     Args:
         noise_test_s: Length of the noise self-test in seconds; 0 leaves it out.
+        kinds: Which to ask; asking the systems loads their runtimes.
     """
-    networks = (_attempt("network", name, partial(ask_network, name)) for name in known_networks())
-    checks = (
-        *_system_checks(),
-        *networks,
-        *_meter_checks(),
-        *_actuator_checks(),
-        _attempt("journal", "journal", _ask_journal),
-    )
+    checks_of: Mapping[CheckKind, Callable[[], Iterable[Check]]] = {
+        "system": _system_checks,
+        "network": _network_checks,
+        "meter": _meter_checks,
+        "actuator": _actuator_checks,
+        "journal": lambda: [_attempt("journal", "journal", _ask_journal)],
+    }
+    checks = tuple(check for kind in CHECK_KINDS if kind in kinds for check in checks_of[kind]())
     noise = noise_self_test(noise_test_s) if noise_test_s > 0 else None
     return DoctorReport(hardware_facts(), software_facts(), {**conditions_now(), **process_conditions()}, checks, noise)
 
@@ -219,6 +221,11 @@ def _present_network(form: Form) -> str:
         else:
             return name
     raise MissingPackageError(f"no network is installed: {problems[0]}")
+
+
+def _network_checks() -> Iterator[Check]:
+    for name in known_networks():
+        yield _attempt("network", name, partial(ask_network, name))
 
 
 def _meter_checks() -> Iterator[Check]:

@@ -1,6 +1,7 @@
 """NVIDIA's management library, for the meter that reads it and the actuator that sets through it."""
 
 import os
+from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from perfport.measure.base import Absent
 
 __all__ = ["Gpu", "open_nvml", "visible_gpus"]
+
+_NO_DRIVER = "no library libnvidia-ml: no NVIDIA driver is installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,13 @@ def open_nvml(nvml: Any = None) -> Any:
         try:
             nvml = import_module("pynvml")
         except ImportError:
+            if find_library("nvidia-ml") is None:
+                return Absent(_NO_DRIVER)
             return Absent('package nvidia-ml-py is not installed: pip install "perfport[gpu]"')
     try:
         nvml.nvmlInit()
     except nvml.NVMLError_LibraryNotFound:
-        return Absent("no library libnvidia-ml: no NVIDIA driver is installed")
+        return Absent(_NO_DRIVER)
     except nvml.NVMLError as error:
         return Absent(f"the NVIDIA driver does not answer: {error}")
     if nvml.nvmlDeviceGetCount() == 0:

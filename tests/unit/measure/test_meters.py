@@ -235,6 +235,7 @@ class Test_nvml:  # noqa: N801
         assert "no NVIDIA driver" in reason(NvmlMeter(NO_GPU))
         assert "finds no GPU" in reason(NvmlMeter(FakeNvml([])))
         monkeypatch.setitem(sys.modules, "pynvml", None)
+        monkeypatch.setattr("perfport.measure.nvidia.find_library", lambda _: "libnvidia-ml.so.1")
         assert 'pip install "perfport[gpu]"' in reason(NvmlMeter())
 
     def test_the_constructed_library_has_the_signatures_of_the_real_one(self) -> None:
