@@ -15,6 +15,8 @@ from perfport.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from perfport.advise.recommend import recommend as recommend
+    from perfport.advise.search import Search as Search
+    from perfport.advise.tradeoff import trade_off as trade_off
     from perfport.data.dataset import Dataset as Dataset
     from perfport.data.environment import Environment as Environment
     from perfport.data.measurement import Measurement as Measurement
@@ -38,6 +40,7 @@ _HOME = {
     "Measurement": "perfport.data.measurement",
     "Option": "perfport.space.options",
     "Property": "perfport.data.measurement",
+    "Search": "perfport.advise.search",
     "Space": "perfport.space.space",
     "Status": "perfport.data.measurement",
     "Store": "perfport.data.store",
@@ -48,6 +51,7 @@ _HOME = {
     "read_tables": "perfport.data.tables",
     "recommend": "perfport.advise.recommend",
     "save_model": "perfport.transfer.files",
+    "trade_off": "perfport.advise.tradeoff",
     "transfer": "perfport.transfer.api",
     "write_tables": "perfport.data.tables",
 }

@@ -51,6 +51,8 @@ _ALLOWED = (
     "a goal is limits such as 'latency <= 30 ms' and what is to be best, such as 'minimise energy', "
     "joined by 'and' or commas"
 )
+# Words that belong to no name; a clause may only begin with them.
+_RESERVED = {"minimise", "minimize", "maximise", "maximize", "best", "or", "not", "subject", "to"}
 # Word people say -> words of property names that mean it.
 _MEANS = {
     "latency": ("latency", "time"),
@@ -169,6 +171,8 @@ def parse_goal(text: str) -> Goal:
     limits: list[Limit] = []
     for part in re.split(r",|;|\band\b", text, flags=re.IGNORECASE):
         clause = part.strip()
+        if _RESERVED & set(clause.lower().split()[1:]):
+            raise UsageError(f"cannot read '{clause}' in the goal '{text}': {_ALLOWED}", goal=text)
         if (match := _LIMIT.fullmatch(clause)) is not None:
             comparator: Comparator = "<=" if match["comparator"] in ("<=", "<", "≤") else ">="
             limits.append(Limit(match["name"], comparator, float(match["number"]), match["unit"]))

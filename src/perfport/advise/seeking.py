@@ -3,8 +3,8 @@
 Three ways, by the size of the space:
 
 - up to `MAX_EXACT` valid configurations: every one is scored;
-- up to `MAX_SCREENED`: every one is looked at by a stand-in, a boosted forest learnt from scored ones; those it
-  finds promising are scored, it learns from them, looks again, and the best are improved step by step;
+- up to `MAX_SCREENED`: every one is looked at by a stand-in, boosted trees learnt from a sample of scored ones; the
+  3000 it finds most promising are scored, and the best of all improved step by step;
 - beyond, or with float ranges: a sample is scored, and the best of it improved step by step (`seek_front` searches
   by NSGA-II instead, in `perfport.advise.evolution`).
 
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perfport.advise.pareto import first_fronts, front
+from perfport.advise.pareto import front
 from perfport.data.measurement import FloatArray, configuration_key
 from perfport.seeding import rng_for
 from perfport.space.options import Level
@@ -30,9 +30,10 @@ Score = Callable[[pd.DataFrame], FloatArray]
 
 MAX_EXACT = 20_000  # configurations scored one by one: a few seconds of a transferred model
 MAX_SCREENED = 2_000_000  # configurations a stand-in looks at
-N_LEARNT = 3000  # random ones it learns from
-N_PROMISING = 2000  # scored after each look
-N_LOOKS = 2
+N_LEARNT = 4000  # random ones it learns from
+N_PROMISING = 3000  # those it finds best, which are scored
+N_TREES = 40
+N_MIXTURES = 30  # of several objectives, each of which is to be best once
 N_SAMPLED = 20_000  # configurations a search of a larger space starts from
 N_STARTS = 8  # best of them improved step by step; more find the same optima
 MAX_ROUNDS = 8  # in which neighbours of a front may join it
@@ -130,16 +131,13 @@ def _screened(space: Space, score: Score, seed: int) -> tuple[pd.DataFrame, Floa
     rng = rng_for(seed, "recommend")
     rows = np.sort(rng.choice(len(codes), N_LEARNT, replace=False))
     scores = score(everything.iloc[rows])
-    for _ in range(N_LOOKS):
-        guesses = []
-        for column in scores.T:
-            stand_in = HistGradientBoostingRegressor(
-                max_iter=60, learning_rate=0.2, min_samples_leaf=5, early_stopping=False, random_state=0
-            )
-            guesses.append(stand_in.fit(codes[rows], column).predict(codes))
-        new = _promising(np.stack(guesses, axis=1), rows)
-        scores = np.concatenate([scores, score(everything.iloc[new])])
-        rows = np.concatenate([rows, new])
+    stand_in = HistGradientBoostingRegressor(
+        max_iter=N_TREES, learning_rate=0.2, min_samples_leaf=5, early_stopping=False, random_state=0
+    )
+    guesses = [stand_in.fit(codes[rows], column).predict(codes) for column in scores.T]
+    new = _promising(np.stack(guesses, axis=1), rows, rng)
+    scores = np.concatenate([scores, score(everything.iloc[new])])
+    rows = np.concatenate([rows, new])
     return everything.iloc[rows].reset_index(drop=True), scores
 
 
@@ -149,16 +147,27 @@ def _codes(frame: pd.DataFrame) -> NDArray[np.float32]:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _promising(guesses: FloatArray, scored: NDArray[np.int64]) -> NDArray[np.int64]:
+def _promising(guesses: FloatArray, scored: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return rows that were not scored yet and may be among the best."""
     is_open = np.ones(len(guesses), dtype=bool)
     is_open[scored] = False
     n = min(N_PROMISING, int(is_open.sum()))
     if guesses.shape[1] == 1:
-        ranked = np.where(is_open, guesses[:, 0], np.inf)
-        return np.argpartition(ranked, n - 1)[:n]
-    left = np.flatnonzero(is_open)
-    return left[first_fronts(guesses[left], n)]
+        return _lowest(np.where(is_open, guesses[:, 0], np.inf), n)
+    # The best of many mixtures of the objectives; the largest weighted one counts, so that dents are found too.
+    bend = guesses[front(guesses)]
+    low, span = bend.min(axis=0), np.maximum(np.ptp(bend, axis=0), 1e-9)
+    scaled = (guesses - low) / span
+    weights = rng.dirichlet(np.ones(guesses.shape[1]), N_MIXTURES)
+    chosen = [
+        _lowest(np.where(is_open, (weight * scaled).max(axis=1) + 0.01 * scaled.sum(axis=1), np.inf), n // N_MIXTURES)
+        for weight in weights
+    ]
+    return np.unique(np.concatenate(chosen))
+
+
+def _lowest(values: FloatArray, n: int) -> NDArray[np.int64]:
+    return np.argpartition(values, n - 1)[:n]
 
 
 def _polished(space: Space, score: Score, seen: pd.DataFrame, scores: FloatArray) -> tuple[pd.DataFrame, FloatArray]:
