@@ -1,7 +1,8 @@
 """Several objectives on a space too large to be gone through: NSGA-II, by pymoo (extra `moo`).
 
-Individuals are valid configurations all along: a child takes each option from one of its parents, some
-options from a third configuration drawn at random, and a mixture that breaks a rule gives way to a parent.
+Individuals are valid configurations all along: a child takes each option from one of its parents (of a float
+range, a value between theirs), some options from a third configuration drawn at random; a mixture that breaks
+a rule gives way to a parent.
 
 Source:
     NSGA-II: Deb, Pratap, Agarwal, Meyarivan, IEEE Transactions on Evolutionary Computation 6(2), 2002.
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perfport.advise.pareto import first_fronts
-from perfport.data.measurement import FloatArray, configuration_key
+from perfport.data.measurement import FloatArray
 from perfport.errors import MissingPackageError
 from perfport.seeding import rng_for
 from perfport.space.options import Level
@@ -78,7 +79,7 @@ def evolved(space: Space, score: Callable[[pd.DataFrame], FloatArray], *, seed: 
 def _operators(space: Space, pool: Sequence[Configuration], rng: np.random.Generator) -> dict[str, Any]:
     """Return crossover, mutation and the test for duplicates."""
     from pymoo.core.crossover import Crossover
-    from pymoo.core.duplicate import ElementwiseDuplicateElimination
+    from pymoo.core.duplicate import DuplicateElimination
     from pymoo.operators.mutation.nom import NoMutation
 
     def child(first: Configuration, second: Configuration) -> Configuration:
@@ -88,7 +89,16 @@ def _operators(space: Space, pool: Sequence[Configuration], rng: np.random.Gener
             name: (stranger if u < STRANGE else first if u < 0.5 + STRANGE / 2 else second)[name]
             for name, u in zip(space.names, chance, strict=True)
         }
-        return first if space.violations(mixed) else mixed
+        for name, level in mixed.items():
+            other = second[name]
+            if isinstance(level, float) and isinstance(other, float):
+                mixed[name] = level + float(rng.random()) * (other - level)
+        return mixed
+
+    def children(firsts: Sequence[Configuration], seconds: Sequence[Configuration]) -> NDArray[np.object_]:
+        mixed = [child(first, second) for first, second in zip(firsts, seconds, strict=True)]
+        valid = space.is_valid(space.frame(mixed))
+        return _column([new if is_valid else old for new, old, is_valid in zip(mixed, firsts, valid, strict=True)])
 
     class Mixing(Crossover):  # type: ignore[misc]  # ships no types
         """Two children of two parents."""
@@ -97,16 +107,23 @@ def _operators(space: Space, pool: Sequence[Configuration], rng: np.random.Gener
             super().__init__(2, 2, prob=1.0)
 
         def _do(self, _problem: Any, parents: NDArray[np.object_], **_: Any) -> NDArray[np.object_]:
-            pairs = list(zip(parents[0, :, 0], parents[1, :, 0], strict=True))
-            return np.stack([_column([child(a, b) for a, b in pairs]), _column([child(b, a) for a, b in pairs])])
+            firsts, seconds = parents[:, :, 0]
+            return np.stack([children(firsts, seconds), children(seconds, firsts)])
 
-    class Same(ElementwiseDuplicateElimination):  # type: ignore[misc]  # ships no types
-        """Equal configurations."""
+    class Distinct(DuplicateElimination):  # type: ignore[misc]  # ships no types
+        """Equal configurations are one."""
 
-        def is_equal(self, a: Any, b: Any) -> bool:
-            return configuration_key(a.X[0]) == configuration_key(b.X[0])
+        def _do(self, population: Any, other: Any, is_duplicate: NDArray[np.bool_]) -> NDArray[np.bool_]:
+            seen = set() if other is None else {tuple(one.X[0].values()) for one in other}
+            for row, one in enumerate(population):
+                key = tuple(one.X[0].values())
+                is_duplicate[row] = key in seen
+                # Of equal ones in one population the first stays.
+                if other is None:
+                    seen.add(key)
+            return is_duplicate
 
-    return {"crossover": Mixing(), "mutation": NoMutation(), "eliminate_duplicates": Same()}
+    return {"crossover": Mixing(), "mutation": NoMutation(), "eliminate_duplicates": Distinct()}
 
 
 def _column(configurations: Sequence[Configuration]) -> NDArray[np.object_]:

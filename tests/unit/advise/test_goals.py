@@ -23,7 +23,10 @@ def test_a_goal_is_limits_and_what_is_to_be_best() -> None:
 def test_bound_to_properties_names_and_units_are_theirs() -> None:
     bound = parse_goal("latency <= 30 ms and memory <= 500 MB, minimise energy").bound(ALL)
     assert bound.objectives == (Objective("energy_j", "minimise"),)
-    assert [(limit.property, limit.unit) for limit in bound.limits] == [("inference_time_s", "s"), ("peak_rss_bytes", "B")]
+    assert [(limit.property, limit.unit) for limit in bound.limits] == [
+        ("inference_time_s", "s"),
+        ("peak_rss_bytes", "B"),
+    ]
     assert [limit.value for limit in bound.limits] == pytest.approx([0.03, 5e8])
     assert bound.properties == ("energy_j", "inference_time_s", "peak_rss_bytes")
     assert bound.bound(ALL) == bound
