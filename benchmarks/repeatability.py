@@ -36,6 +36,8 @@ OURS = Protocol(budget_s=0.6, min_time_s=0.2, warm_up_max_s=0.3)
 NAIVE = Protocol(
     scheduling="plain", warm_up_runs=1, warm_up_max_s=0.0, min_repetitions=10, max_repetitions=10, min_time_s=0.0
 )
+# Levels that compute something else or cannot be built are outcomes, but there is nothing to repeat.
+LEVELS = {"precision": ("f32",), "execution_order": ("default",)}
 CONDITIONS = ("quiet", "loaded")
 Configuration = Mapping[str, Level | None]
 
@@ -60,8 +62,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=160)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    workload = {"side": given.side}
     rig = rig_of(
-        EnvironmentSpec(name="here", system="onnxruntime", network=given.network, workload={"side": given.side})
+        EnvironmentSpec(name="here", system="onnxruntime", network=given.network, workload=workload, levels=LEVELS)
     )
     rows = configurations_of(rig.space, rig.space.sample(given.configurations, rng_for(given.seed, "repeatability")))
     with device_lease("benchmark of repeatability"), Runner(OURS) as ours, Runner(NAIVE) as naive:

@@ -26,13 +26,14 @@ _LIMITS = (0.05, 0.10, 0.25)
 # much that is differs by machine, so it is an objection, not a verdict. A desktop at rest uses 1-8 %.
 _PRESENCE_LIMITS = (0.10, 0.30, math.inf)
 
+# What it is about stands before the colon.
 _EFFECTS = {
-    "interval_width": "the median is known to {:.0%} only",
-    "trend": "the later half of the runs took {:+.0%}",
-    "waited_share": "it waited {:.0%} of the time for a processor",
-    "cpu_dip": "most runs had {:.0%} less of the processors than the best",
-    "stolen_share": "the hypervisor took {:.0%} of the time",
-    "clock_change": "the clock changed by {:+.0%}",
+    "interval_width": "wide interval: the median is known to {:.0%} only",
+    "trend": "drift: the later half of the runs took {:+.0%}",
+    "waited_share": "waiting: {:.0%} of the time there was no processor for it",
+    "cpu_dip": "waiting: most runs had {:.0%} less of the processors than the best",
+    "stolen_share": "steal: the hypervisor took {:.0%} of the time",
+    "clock_change": "clock: it changed by {:+.0%}",
 }
 
 
@@ -82,15 +83,15 @@ def _other_objections(facts: Mapping[str, object]) -> list[tuple[int, str]]:
     found = []
     others = _share(facts, "others_share")
     if others is not None:
-        found.append((_rank(others, _PRESENCE_LIMITS), f"other programs used {others:.0%} of the processors"))
+        found.append((_rank(others, _PRESENCE_LIMITS), f"other load: {others:.0%} of the processors"))
     throttled = _share(facts, "throttled")
     if throttled:
         # Heat or power forced the clock down in the middle: the number belongs to no clock.
-        found.append((len(GRADES) - 1, f"a processor was throttled {throttled:.0f} times"))
+        found.append((len(GRADES) - 1, f"throttling: {throttled:.0f} times"))
     if facts["interval_width"] is None:
-        found.append((2, "too few repetitions to tell how well the median is known"))
+        found.append((2, "few repetitions: they do not tell how well the median is known"))
     if facts.get("warm_up_stable") is False:
-        found.append((1, "it was not warm before it was timed"))
+        found.append((1, "cold: it was not warm before it was timed"))
     return found
 
 

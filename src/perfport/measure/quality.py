@@ -22,7 +22,7 @@ class EnvironmentQuality:
         environment: Its name.
         outcomes: Status -> number, of the measurements that stand.
         grades: Grade -> number, of those of them that are ok.
-        reasons: What kept rows from an A -> how many rows; most first.
+        reasons: What kept rows from an A ("other load", "wide interval") -> how many rows; most first.
         n_again: Measurements made again because an earlier one was too disturbed.
         replicates: How far two measurements of one configuration lie apart.
         n_flagged: Rows measured while drift had taken the machine off its average.
@@ -67,8 +67,7 @@ def quality_of(measurements: Sequence[Measurement], property: str = PRIMARY) -> 
 def _environment(name: str, found: Sequence[Measurement], drift: Drift | None, property: str) -> EnvironmentQuality:
     counting = [made for made in standing(found) if is_replicate(made.block)]
     ok = [made for made in counting if made.status is Status.OK]
-    # The number in a reason differs from row to row; what it is about comes before it.
-    reasons = Counter(_kind(reason) for made in ok for reason in made.grade_reasons)
+    reasons = Counter(reason.partition(":")[0] for made in ok for reason in made.grade_reasons)
     return EnvironmentQuality(
         environment=name,
         outcomes=Counter(made.status for made in counting),
@@ -78,7 +77,3 @@ def _environment(name: str, found: Sequence[Measurement], drift: Drift | None, p
         replicates=replicate_error(found, property),
         n_flagged=len(drift.flagged(counting)) if drift is not None else 0,
     )
-
-
-def _kind(reason: str) -> str:
-    return " ".join(word for word in reason.split() if not any(sign.isdigit() for sign in word))

@@ -13,7 +13,7 @@ from perfport.report.wording import format_duration, format_pct, grades_text
 
 __all__ = ["quality_fields", "show_quality"]
 
-_SHOWN_REASONS = 2
+_SHOWN_REASONS = 3
 
 
 def show_quality(quality: CampaignQuality) -> RenderableType:
@@ -59,7 +59,7 @@ def _cells(found: EnvironmentQuality) -> Iterator[str]:
     yield grades_text(found.grades) + (f"; {found.n_again} made again" if found.n_again else "")
     noise = found.replicates
     yield f"{format_pct(noise.mape_pct)} of {noise.n_pairs}" if noise.n_pairs else "none measured twice"
-    yield "; ".join(f"{count}: {reason}" for reason, count in list(found.reasons.items())[:_SHOWN_REASONS])
+    yield ", ".join(f"{reason} {count}" for reason, count in list(found.reasons.items())[:_SHOWN_REASONS])
 
 
 def _drift_sentence(drift: Drift | None, n_flagged: int) -> str:

@@ -38,17 +38,17 @@ def test_a_quiet_row_is_an_a_with_nothing_to_say() -> None:
 @pytest.mark.parametrize(
     ("facts", "grade", "reason"),
     [
-        ({"others_share": 0.2}, "B", "other programs used 20% of the processors"),
-        ({"others_share": 0.9}, "C", "other programs used 90% of the processors"),
-        ({"waited_share": 0.07}, "B", "it waited 7% of the time for a processor"),
-        ({"waited_share": 0.4}, "D", "it waited 40% of the time for a processor"),
-        ({"stolen_share": 0.12}, "C", "the hypervisor took 12% of the time"),
-        ({"trend": -0.3}, "D", "the later half of the runs took -30%"),
-        ({"interval_width": 0.09}, "B", "the median is known to 9% only"),
-        ({"interval_width": None}, "C", "too few repetitions"),
-        ({"throttled": 3}, "D", "a processor was throttled 3 times"),
-        ({"clock_change": -0.4}, "D", "the clock changed by -40%"),
-        ({"warm_up_stable": False}, "B", "it was not warm"),
+        ({"others_share": 0.2}, "B", "other load: 20% of the processors"),
+        ({"others_share": 0.9}, "C", "other load: 90% of the processors"),
+        ({"waited_share": 0.07}, "B", "waiting: 7% of the time"),
+        ({"waited_share": 0.4}, "D", "waiting: 40% of the time"),
+        ({"stolen_share": 0.12}, "C", "steal: the hypervisor took 12% of the time"),
+        ({"trend": -0.3}, "D", "drift: the later half of the runs took -30%"),
+        ({"interval_width": 0.09}, "B", "wide interval: the median is known to 9% only"),
+        ({"interval_width": None}, "C", "few repetitions"),
+        ({"throttled": 3}, "D", "throttling: 3 times"),
+        ({"clock_change": -0.4}, "D", "clock: it changed by -40%"),
+        ({"warm_up_stable": False}, "B", "cold: it was not warm"),
     ],
 )
 def test_an_objection_lowers_the_grade_and_is_told(facts: Mapping[str, object], grade: str, reason: str) -> None:
@@ -59,7 +59,7 @@ def test_an_objection_lowers_the_grade_and_is_told(facts: Mapping[str, object], 
 
 def test_the_worst_reason_comes_first() -> None:
     found = judge(outcome({**QUIET, "others_share": 0.2, "waited_share": 0.3}), Protocol())
-    assert [reason.split()[0] for reason in found.reasons] == ["it", "other"]
+    assert [reason.split()[0] for reason in found.reasons] == ["waiting:", "other"]
 
 
 def test_where_the_system_does_not_tell_who_waited_the_processor_time_of_the_runs_does() -> None:
