@@ -21,6 +21,8 @@ from perfport.measure.systems.synthetic import SyntheticSystem
 from perfport.testing.fakes import FaultySystem
 from perfport.testing.kits import SystemKit
 
+SERVE = Path(__file__).parents[2] / "examples/serving/serve.py"
+
 
 def needs(package: str, network_name: str, form: Form = "onnx") -> None:
     pytest.importorskip(package, reason=f"{package} is not installed")
@@ -173,6 +175,34 @@ class TestTorchWithANetworkOfTheStudy(SystemKit):
     def make(self) -> System:
         needs("torch", "resnet50", "torch")
         return make_system("torch", {"network": "resnet50"})
+
+
+class TestCommand(SystemKit):
+    workload: ClassVar[Mapping[str, Fact]] = {"side": 64}
+    n_sampled = 1
+
+    def make(self) -> System:
+        code = "import json; print(json.dumps({'inference_time_s': ${side} / ${threads}, 'y': [1.0, 2.0]}))"
+        space = {"options": [{"name": "threads", "type": "integer", "values": [1, 2]}]}
+        return make_system("command", {"command": ["${python}", "-c", code], "space": space, "output": "y"})
+
+
+@pytest.mark.slow
+class TestHttpServingANetwork(SystemKit):
+    workload: ClassVar[Mapping[str, Fact]] = {"scenario": "offline", "clients": 2, "requests": 4}
+    n_sampled = 0
+
+    def make(self) -> System:
+        needs("onnxruntime", "ppocr_cls")
+        command = ["${python}", str(SERVE), "--port", "${port}", "--threads", "${threads}"]
+        settings = {
+            "url": "http://127.0.0.1:${port}/predict",
+            "body": {"batch": 1},
+            "output": "scores",
+            "server": {"command": command, "ready": "/health"},
+            "space": {"options": [{"name": "threads", "type": "integer", "values": [1, 2]}]},
+        }
+        return make_system("http", settings)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

@@ -44,11 +44,18 @@ def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.M
         exec(compile(block, str(document), "exec"), {})  # noqa: S102  # our own documents
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples/serving").glob("*.yaml")), ids=lambda path: path.name)
+def test_example_campaigns_can_be_measured(path: Path) -> None:
+    assert all(rig.space.size() for rig in Campaign.read(path).rigs())
+
+
 def test_yaml_blocks_are_campaigns_and_cards() -> None:
     (campaign,) = blocks(ROOT / "docs/measuring.md", "yaml")
     assert Campaign.from_yaml(campaign).replicates == 10
     (knobs,) = blocks(ROOT / "docs/knobs.md", "yaml")
     assert "cpu_quota" in Campaign.from_yaml(knobs).environments[0].options
+    for system in blocks(ROOT / "docs/systems.md", "yaml"):
+        assert len(Campaign.from_yaml(system).rigs()) == 1
     (card,) = blocks(ROOT / "docs/tables.md", "yaml")
     import yaml
 

@@ -2,22 +2,19 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
-from perfport.data.environment import Fact
 from perfport.data.measurement import Status
 from perfport.errors import MeasurementError, SpaceError, UsageError
-from perfport.measure.base import AddsReadings, HasOutput, System
+from perfport.measure.base import AddsReadings, HasOutput
 from perfport.measure.protocol import Protocol
 from perfport.measure.session import measure_in_session
 from perfport.measure.systems.command import CommandSystem
 from perfport.measure.systems.program import completed
-from perfport.testing.kits import SystemKit
 
 SPACE = {
     "options": [
@@ -39,7 +36,7 @@ print(json.dumps({"result": {"time_ms": 20 / told["threads"], "all_s": [3, 1, 2]
 def echo(**changes: Any) -> CommandSystem:
     settings: dict[str, Any] = {
         "command": [
-            *(sys.executable, "-c", ECHO),
+            *("${python}", "-c", ECHO),
             *("${folder}/a/told.json", "${spin?--spin:}", "--backoff=${backoff}", "${side}"),
         ],
         "space": SPACE,
@@ -50,14 +47,6 @@ def echo(**changes: Any) -> CommandSystem:
         "output": "y",
     }
     return CommandSystem(**(settings | changes))
-
-
-class TestCommand(SystemKit):
-    workload: ClassVar[Mapping[str, Fact]] = {"side": 64}
-    n_sampled = 1
-
-    def make(self) -> System:
-        return echo()
 
 
 def test_options_reach_arguments_variables_and_files_and_numbers_come_back_in_si_units() -> None:

@@ -15,12 +15,11 @@ import pytest
 from perfport.data.environment import Fact
 from perfport.data.measurement import Status
 from perfport.errors import MeasurementError, MissingPackageError, UsageError
-from perfport.measure.base import AddsReadings, System
+from perfport.measure.base import AddsReadings
 from perfport.measure.networks import network
 from perfport.measure.protocol import Protocol
 from perfport.measure.session import measure_in_session
 from perfport.measure.systems.http import HttpSystem
-from perfport.testing.kits import SystemKit
 
 SPACE = {"options": [{"name": "pause_ms", "type": "integer", "values": [0, 10, 40]}]}
 BODY = {"pause_ms": "${pause_ms}", "stream": False}
@@ -234,15 +233,6 @@ def served_network(path: str, **settings: Any) -> HttpSystem:
         server={"command": command, "ready": "/health"},
         **settings,
     )
-
-
-@pytest.mark.slow
-class TestServedNetwork(SystemKit):
-    workload: ClassVar[Mapping[str, Fact]] = {"scenario": "offline", "clients": 2, "requests": 4}
-    n_sampled = 0
-
-    def make(self) -> System:
-        return served_network("/predict", body={"batch": 1}, output="scores")
 
 
 @pytest.mark.slow

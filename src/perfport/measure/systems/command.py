@@ -2,7 +2,7 @@
 
     system: command
     settings:
-      command: [python, bench.py, "--threads=${threads}", "${spin?--spin:}"]
+      command: ["${python}", bench.py, "--threads=${threads}", "${spin?--spin:}"]
       space: {options: [{name: threads, type: integer, values: [1, 2]}, {name: spin, type: boolean}]}
       properties: {inference_time_s: latency_ms}
 
@@ -120,7 +120,7 @@ class CommandSystem:
 
     def check_workload(self, workload: Mapping[str, Fact]) -> None:
         """Raise UsageError if a fact or option reaches the program nowhere, or the program is not there."""
-        check_names(self._program.names, self.space().names, workload, self.name, known=("folder",))
+        check_names(self._program.names, self.space().names, workload, self.name, known=("folder", "python"))
         self._program.check_is_there()
 
     @contextmanager

@@ -6,7 +6,7 @@
       url: http://127.0.0.1:${port}/v1/completions
       body: {model: tiny, prompt: "${prompt}", max_tokens: 16, stream: true}
       stream: true
-      server: {command: [python, serve.py, --port, "${port}", --threads, "${threads}"], ready: /health}
+      server: {command: ["${python}", serve.py, --port, "${port}", --threads, "${threads}"], ready: /health}
       space: {options: [{name: threads, type: integer, values: [1, 2]}]}
 
 The load is part of the workload, in MLPerf's words: `single_stream` (one client, one request after the other),
@@ -157,7 +157,7 @@ class HttpSystem:
         if self._server is not None:
             used |= self._server.program.names
             self._server.program.check_is_there()
-        known = ("folder", "port", *_LOAD_FACTS) if self._server else _LOAD_FACTS
+        known = ("folder", "python", "port", *_LOAD_FACTS) if self._server else _LOAD_FACTS
         check_names(used, self.space().names, workload, self.name, known=known)
 
     @contextmanager

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,8 @@ class Program:
     """How a program is started; every text is a template (`templates`).
 
     Attributes:
-        command: The program and its arguments; arguments that become empty are left out.
+        command: The program and its arguments; arguments that become empty are left out. `${python}` is the
+            interpreter that runs perfport.
         environment: Variables set beside those there are.
         files: Name -> content, written into a folder of their own, `${folder}`, before the start.
     """
@@ -66,7 +68,7 @@ class Program:
             UsageError: If a template cannot be filled.
             MeasurementError: If the program cannot be started.
         """
-        values = {**values, "folder": str(folder)}
+        values = {"python": sys.executable, **values, "folder": str(folder)}
         for name, content in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
