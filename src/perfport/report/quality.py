@@ -14,6 +14,7 @@ from perfport.report.wording import format_duration, format_pct, grades_text
 __all__ = ["quality_fields", "show_quality"]
 
 _SHOWN_REASONS = 3
+_SHOWN_DRIFT_PCT = 0.1
 
 
 def show_quality(quality: CampaignQuality) -> RenderableType:
@@ -67,7 +68,8 @@ def _drift_sentence(drift: Drift | None, n_flagged: int) -> str:
         return f"Drift is not known: fewer than {MIN_SENTINELS} re-measurements of the first configuration."
     lowest, highest = drift.range_pct
     sentinels = f"{len(drift.at_s)} sentinels, each good to {format_pct(drift.noise_pct)}"
-    told = f"Drift over {format_duration(drift.minutes * 60)}: {lowest:+.1f} % to {highest:+.1f} % ({sentinels})."
+    found = f"{lowest:+.1f} % to {highest:+.1f} %" if highest - lowest >= _SHOWN_DRIFT_PCT else "none found"
+    told = f"Drift over {format_duration(drift.minutes * 60)}: {found} ({sentinels})."
     if n_flagged:
         told += f" {n_flagged} rows were measured while the machine was more than {FLAGGED:.0%} off its average."
     return told

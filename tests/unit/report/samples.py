@@ -145,7 +145,9 @@ def sample_report() -> ReportData:
         options=OPTIONS,
         environments=(
             ReportedEnvironment(
-                SOURCE, "source", MeasuringSummary({Status.OK: 48}, {}, 83.2, replicate_error_pct=2.1, n_replicated=6)
+                SOURCE,
+                "source",
+                MeasuringSummary({Status.OK: 48}, {}, 83.2, 2.1, 6, {"A": 41, "B": 5, "C": 2}, n_again=3),
             ),
             ReportedEnvironment(
                 TARGET,
