@@ -23,6 +23,20 @@ WORKERS ?= 2
 study-opml19: $(VENV)/.installed-run ## Redo the OpML 2019 study on its published data (DATA=, OUT=, WORKERS=)
 	OMP_NUM_THREADS=1 $(BIN)/python examples/opml19/redo.py --data $(DATA) --out $(OUT) --workers $(WORKERS)
 
+SYSTEMS ?= ../shared/data
+.PHONY: study-twenty
+study-twenty: $(VENV)/.installed-run ## Strategies over 72 tasks of 20 published systems (SYSTEMS=, WORKERS=)
+	OMP_NUM_THREADS=1 $(BIN)/perfport study examples/twenty_systems/study.yaml --data $(SYSTEMS) --out twenty_systems --workers $(WORKERS)
+	cp twenty_systems/study.md examples/twenty_systems/results.md
+
+.PHONY: campaign-two-runtimes
+campaign-two-runtimes: $(VENV)/.installed-run ## Measure two runtimes x two networks x two sizes here, record the tables, study them
+	$(BIN)/python examples/two_runtimes/redo.py --measure --workers $(WORKERS)
+
+.PHONY: study-two-runtimes
+study-two-runtimes: $(VENV)/.installed-run ## Study the recorded tables of that campaign again
+	OMP_NUM_THREADS=1 $(BIN)/python examples/two_runtimes/redo.py --workers $(WORKERS)
+
 .PHONY: test
 test: $(VENV)/.installed-dev ## Set up and run the tests
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not hardware"

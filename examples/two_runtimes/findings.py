@@ -8,6 +8,7 @@ import pandas as pd
 
 from perfport.data.dataset import Dataset
 from perfport.data.tables import SystemTables
+from perfport.report.study_markdown import markdown_table
 from perfport.study.run import StudyResult
 from perfport.study.spec import StudySpec
 from perfport.study.summary import StudySummary
@@ -54,7 +55,8 @@ def _introduction(
     summary: StudySummary, tables: Sequence[SystemTables], environments: dict[str, Dataset]
 ) -> Iterator[str]:
     first = next(iter(environments.values())).environment
-    machine = ", ".join(f"{name} {fact}" for name, fact in first.hardware.items())
+    facts = ("cpu", "cores", "memory_gib", "virtualised")
+    machine = ", ".join(f"{name} {first.hardware[name]}" for name in facts if name in first.hardware)
     versions = sorted({
         f"{name} {fact}"
         for dataset in environments.values()
@@ -85,7 +87,7 @@ def _errors(errors: pd.Series, summary: StudySummary) -> Iterator[str]:
             for name, row in zip(table.index, table.to_numpy(dtype=float), strict=True)
         ]
         yield f"**{kind}**"
-        yield _markdown(header, cells)
+        yield markdown_table(header, cells)
     yield from (_verdict(kind, errors[kind].unstack("budget")) for kind in KINDS)
     groups = summary.ranking["rank"]
     first = ", ".join(f"`{name}`" for name in groups.index[groups == 1])
@@ -135,7 +137,7 @@ def _related(spec: StudySpec, environments: dict[str, Dataset]) -> Iterator[str]
             f"{part['scaled'].min():.0f} to {part['scaled'].max():.0f}",
             f"{100 * part['kept'].mean():.0f}",
         ])  # fmt: skip
-    yield _markdown(
+    yield markdown_table(
         ["change", "rank correlation", "error of the scaled source, %", "influential options kept, %"], rows
     )
 
@@ -144,11 +146,6 @@ def _cost(summary: StudySummary) -> Iterator[str]:
     if summary.cost_s is not None and summary.n_measurements:
         yield "## What does a row cost?"
         yield f"A configuration took {summary.cost_s / summary.n_measurements:.1f} s to measure, all windows included."
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _prose(text: str) -> str:

@@ -36,7 +36,7 @@ def main() -> None:
     console = Console(stderr=True)
     if given.measure:
         _measure(Campaign.read(given.campaign), given.store, given.tables, console)
-    spec = StudySpec.read(HERE / "study.yaml")
+    spec = StudySpec.read(given.study)
     executor: Executor = SerialExecutor() if given.workers == 1 else ProcessExecutor(given.workers)
     with MeasuringProgress(console, spec.name) as shown:
         result = run_study(spec, given.out, data=given.tables, executor=executor, progress=shown)
@@ -52,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Study a campaign that perfport measured itself.")
     parser.add_argument("--measure", action="store_true", help="measure the campaign first and record its tables")
     parser.add_argument("--campaign", type=Path, default=HERE / "campaign.yaml", help="what to measure")
+    parser.add_argument("--study", type=Path, default=HERE / "study.yaml", help="what to compare")
     parser.add_argument("--store", default="two_runtimes.db", help="where measurements are kept")
     parser.add_argument("--tables", type=Path, default=HERE / "tables", help="the recorded tables")
     parser.add_argument("--out", type=Path, default=Path("two_runtimes"), help="folder of the results")

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from perfport.data.tables import SystemTables, read_tables
+from perfport.measure.spec import Campaign
 from perfport.study.run import run_study
 from perfport.study.spec import StudySpec
 from perfport.study.summary import summarise
@@ -98,6 +99,17 @@ def test_the_answers_are_written_from_the_rows(published: Path, tmp_path: Path) 
 def _shrink(path: Path, **changes: Any) -> None:
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump(document | changes), encoding="utf-8")
+
+
+def test_the_campaign_of_our_own_is_studied_one_change_at_a_time() -> None:
+    folder = EXAMPLE.parent / "two_runtimes"
+    campaign, spec = Campaign.read(folder / "campaign.yaml"), StudySpec.read(folder / "study.yaml")
+    measured = {f"{environment.system}/{environment.name}" for environment in campaign.environments}
+    assert {name for pair in spec.pairs for name in (*pair.sources, pair.target)} == measured
+    assert len(spec.pairs) == len(measured) * 3
+    for pair in spec.pairs:
+        here, there = (name.rpartition("/")[2].split("_") for name in (pair.sources[0], pair.target))
+        assert sum(a != b for a, b in zip(here, there, strict=True)) == 1
 
 
 def test_the_twenty_systems_are_there(published: Path) -> None:

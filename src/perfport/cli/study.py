@@ -35,6 +35,7 @@ def study(
     and one row a cell, as Parquet.
     """
     from perfport.report.progress import MeasuringProgress
+    from perfport.report.study_markdown import study_markdown
     from perfport.report.study_page import write_study_page
     from perfport.report.study_terminal import show_study
     from perfport.study.run import run_study
@@ -49,6 +50,7 @@ def study(
         summary = summarise(found)
         command = f"perfport study {spec}" + (f" --data {data}" if data else "") + f" --out {folder}"
         page = write_study_page(summary, asked, folder / "study.html", created=datetime.now(UTC), command=command)
+        (folder / "study.md").write_text(study_markdown(summary, command=command), encoding="utf-8")
         (folder / "study.yaml").write_text(_seen_from(folder, asked, data).to_yaml(), encoding="utf-8")
     if as_json:
         run = {"study": asked.name, "folder": folder, "page": page, "cells": len(found.rows)}

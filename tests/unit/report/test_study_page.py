@@ -17,6 +17,7 @@ from perfport.report.study_figures import (
     shown_methods,
     strategy_methods,
 )
+from perfport.report.study_markdown import markdown_table, study_markdown
 from perfport.report.study_page import render_study, write_study_page
 from perfport.report.study_rows import cost_sentence, method_rows, study_headline, units_sentence
 from perfport.report.study_terminal import show_study
@@ -133,3 +134,18 @@ def test_ranks_are_drawn_with_half_a_critical_difference_on_either_side() -> Non
     (trace,) = draw_ranks(SUMMARY.critical).data
     assert list(trace.x) == [1.0, 2.0, 3.0]
     assert trace.error_x.array[0] == SUMMARY.critical.critical_difference / 2
+
+
+def test_markdown_holds_the_answer_the_table_and_the_command() -> None:
+    text = study_markdown(replace(SUMMARY, title="A | B"), command="perfport study a.yaml")
+    lines = text.splitlines()
+    assert lines[:3] == ["# A | B", "", study_headline(SUMMARY)]
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 2 + len(METHODS)
+    assert {line.count("|") for line in table} == {table[0].count("|")}
+    assert "    perfport study a.yaml" in lines
+    assert markdown_table(["a"], [["x|y"]]).endswith("| x\\|y |")
+
+
+def test_markdown_of_a_study_in_which_everything_failed_says_so(nothing: StudySummary) -> None:
+    assert "No method could be compared" in study_markdown(nothing)
