@@ -32,10 +32,15 @@ from perfport.measure.rows import configurations_of
 from perfport.measure.runner import Runner
 from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
 from perfport.seeding import rng_for
+from perfport.space.space import Space
 
 TIME = Property("inference_time_s", "s")
 RULE, CAUSE = "p90 slowdown > 10%", "graph_optimisation"
 N_ROWS = 20
+OPTIONS = (
+    *("intra_op_threads", "execution_mode", "inter_op_threads", "spinning", "graph_optimisation"),
+    *("memory_arena", "memory_pattern"),
+)
 PROTOCOL = Protocol(label="gate", warm_up_max_s=0.2, min_time_s=0.15, budget_s=0.4)
 
 
@@ -86,6 +91,12 @@ def checked(runner: Runner, rigs: Mapping[str, Rig], trial: int) -> tuple[Regres
     return unchanged, lost
 
 
+def _part(space: Space) -> Space:
+    """Return the options that are tuned in practice, with their conditions."""
+    conditions = [found for found in space.conditions if found.option in OPTIONS]
+    return Space([space.option(name) for name in OPTIONS], conditions=conditions, name=space.name)
+
+
 def main() -> None:
     """Print each trial and how many went as they should."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,7 +108,9 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
     systems = {"old": OnnxRuntimeSystem, "same": OnnxRuntimeSystem, "off": import_module("gate").SilentlyOff}
     rigs = {
-        name: make_rig(name, system(given.network, batches=()), workload={"side": given.side})
+        name: make_rig(
+            name, made := system(given.network, batches=()), workload={"side": given.side}, space=_part(made.space())
+        )
         for name, system in systems.items()
     }
     passed = caught = named = 0

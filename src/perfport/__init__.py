@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from perfport.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from perfport.advise.card import model_card as model_card
+    from perfport.advise.compare import compare as compare
+    from perfport.advise.difference import explain_difference as explain_difference
+    from perfport.advise.explain import explain as explain
+    from perfport.advise.export import export as export
     from perfport.advise.recommend import recommend as recommend
+    from perfport.advise.regression import check_regression as check_regression
     from perfport.advise.search import Search as Search
     from perfport.advise.tradeoff import trade_off as trade_off
     from perfport.data.dataset import Dataset as Dataset
@@ -46,7 +52,13 @@ _HOME = {
     "Store": "perfport.data.store",
     "advise_budget": "perfport.transfer.advice",
     "break_even": "perfport.transfer.advice",
+    "check_regression": "perfport.advise.regression",
+    "compare": "perfport.advise.compare",
+    "explain": "perfport.advise.explain",
+    "explain_difference": "perfport.advise.difference",
+    "export": "perfport.advise.export",
     "load_model": "perfport.transfer.files",
+    "model_card": "perfport.advise.card",
     "propose": "perfport.transfer.api",
     "read_tables": "perfport.data.tables",
     "recommend": "perfport.advise.recommend",

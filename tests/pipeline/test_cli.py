@@ -105,6 +105,9 @@ def test_why_what_changed_and_what_to_deploy(perfport: Command, capsys: pytest.C
     assert run(["compare", "before", "after", "--fail-if", "p10 slowdown > 0.1%", "--junit", "gate.xml"]) in (0, 1)
     assert "<testsuite" in Path("gate.xml").read_text()
     capsys.readouterr()
+    card = perfport("card", "model.perfport", "--data", "perfport.db", "--output", "card.md")
+    assert card["held_out"]["n_rows"] > 0 and len(card["sources"]) == 1
+    assert card["fingerprint"] in Path("card.md").read_text(encoding="utf-8")
     written = perfport("apply", "model.perfport", "--as", "environment", "--output", "settings")
     assert set(written["not_expressed"]) | set(written["expressed"]) == set(written["configuration"])
 
@@ -133,7 +136,7 @@ def test_doctor_says_why_energy_is_absent(perfport: Command) -> None:
 
 COMMANDS = [
     *("quickstart", "doctor", "plan", "measure", "import", "export", "transfer", "predict"),
-    *("recommend", "explain", "compare", "apply", "report", "study"),
+    *("recommend", "explain", "compare", "apply", "card", "report", "study"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`explain`, `compare` and `apply`: why, what changed, what to deploy."""
+"""`explain`, `compare`, `apply` and `card`: why, what changed, what to deploy, what to trust."""
 
 import shlex
 from pathlib import Path
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
-from perfport.cli.modelling import CoverageOption, DataOption, ModelArgument, loaded_model
+from perfport.cli.modelling import CoverageOption, DataOption, ModelArgument, loaded_model, unseen_rows
 from perfport.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from perfport.space.options import Level
     from perfport.space.space import Space
 
-__all__ = ["apply", "compare", "explain"]
+__all__ = ["apply", "card", "compare", "explain"]
 
 SettingOption = Annotated[
     list[str] | None, typer.Option("--set", help="OPTION=LEVEL; options not given are at their default.")
@@ -145,6 +145,34 @@ def apply(
     out.print(str(written), markup=False, soft_wrap=True)
     for path in paths:
         err.print(f"written: {path}", markup=False)
+
+
+def card(
+    model: ModelArgument,
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Tables or store with further rows of the target, to say how wrong the model is."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Markdown file for the card.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a model's card: what it rests on, how wrong it may be, where it must not be used."""
+    from perfport.advise.card import model_card
+
+    built, recipe = loaded_model(model)
+    unseen = None
+    if data is not None:
+        with measured_environments(data) as measured:
+            unseen = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
+    made = model_card(built, held_out=unseen)
+    if output is not None:
+        output.write_text(made.to_markdown(), encoding="utf-8")
+        err.print(f"written: {output}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json(made.to_dict())
+    elif output is None:
+        out.print(made.to_markdown(), markup=False, soft_wrap=True)
 
 
 def _chosen(space: "Space", setting: list[str] | None) -> "dict[str, Level | None] | None":

@@ -59,6 +59,7 @@ app.command("recommend", rich_help_panel="Model")(recommending.recommend)
 app.command("explain", rich_help_panel="Model")(advising.explain)
 app.command("compare", rich_help_panel="Model")(advising.compare)
 app.command("apply", rich_help_panel="Model")(advising.apply)
+app.command("card", rich_help_panel="Model")(advising.card)
 app.command("report", rich_help_panel="Model")(modelling.report)
 app.command("study", rich_help_panel="Study")(study.study)
 

@@ -29,6 +29,7 @@ __all__ = [
     "predict",
     "report",
     "transfer",
+    "unseen_rows",
 ]
 
 DataOption = Annotated[str, typer.Option("--data", help="A folder of tables, or a store (file or URL).")]
@@ -185,7 +186,7 @@ def report(
     test = None
     if data is not None:
         with measured_environments(data) as measured:
-            test = _unseen(measured.dataset(recipe.target.environment.name), recipe)
+            test = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
     with err.status("writing the report"):
         path = write_report(report_of(loaded, recipe, test=test), output)
     if as_json:
@@ -223,7 +224,7 @@ def _errors_on(model: "TransferredModel", others: "Dataset | None") -> "Errors |
     return errors(usable.responses[name], model.predict(usable.configurations), minimise=minimise)
 
 
-def _unseen(dataset: "Dataset", recipe: "Recipe") -> "Dataset | None":
+def unseen_rows(dataset: "Dataset", recipe: "Recipe") -> "Dataset | None":
     """Return the usable rows of a dataset whose configuration the model has not seen; None if there are none."""
     from perfport.data.measurement import configuration_key
     from perfport.measure.rows import configurations_of
