@@ -96,7 +96,8 @@ def _errors(errors: pd.Series, summary: StudySummary) -> Iterator[str]:
 
 def _verdict(kind: str, table: pd.DataFrame) -> str:
     alone = table.loc[ALONE]
-    best = str(np.log(table.drop(index=ALONE)).mean(axis=1).idxmin())
+    with_source = table[~table.index.str.startswith("target_only")]
+    best = str(np.log(with_source).mean(axis=1).idxmin())
     ratio = alone / table.loc["auto"]
     helped = [str(budget) for budget in table.columns if ratio[budget] >= SLACK]
     harmed = [str(budget) for budget in table.columns if ratio[budget] <= 1 / SLACK]
@@ -104,8 +105,8 @@ def _verdict(kind: str, table: pd.DataFrame) -> str:
         f"`auto` has the lower error from {', '.join(helped)} rows" if helped else "`auto` is nowhere clearly better"
     ) + (f" and the higher one from {', '.join(harmed)}" if harmed else "")
     return _prose(f"""
-        With {kind}, {told} than `{ALONE}`, which uses no source ({_ratios(ratio)} times less error); direct reuse has
-        {table.loc["direct"].iloc[0]:.0f} % error. Best of all that use a source: `{best}`.""")
+        With {kind}, {told} than `{ALONE}`, which uses no source and has {_ratios(ratio)} times its error; direct reuse
+        has {table.loc["direct"].iloc[0]:.0f} % error. Best of those that use a source: `{best}`.""")
 
 
 def _ratios(ratio: pd.Series) -> str:
@@ -135,7 +136,7 @@ def _related(spec: StudySpec, environments: dict[str, Dataset]) -> Iterator[str]
             kind,
             f"{part['spearman'].min():.2f} to {part['spearman'].max():.2f}",
             f"{part['scaled'].min():.0f} to {part['scaled'].max():.0f}",
-            f"{100 * part['kept'].mean():.0f}",
+            f"{100 * part['kept'].mean():.0f}" if part["kept"].notna().any() else "",
         ])  # fmt: skip
     yield markdown_table(
         ["change", "rank correlation", "error of the scaled source, %", "influential options kept, %"], rows
