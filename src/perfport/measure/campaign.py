@@ -133,7 +133,8 @@ def measure_configurations(
         progress: Called before and after each measurement.
         stop: Asked between measurements; true ends early.
         lease: Lock file of the device; that of this machine if None.
-        remeasure: Which rows are measured again at the end; those graded D, once, if None.
+        remeasure: Which rows are measured again at the end, those the store had already included. If None,
+            those graded D of the rows this call has measured, once: a second call measures nothing.
 
     Returns:
         One measurement a row (of several attempts the one that counts), in the order of the rows; fewer
@@ -153,6 +154,7 @@ def measure_configurations(
         limits=Limits(stop),
         lease=lease,
         remeasure=remeasure,
+        again_if_stored=remeasure is not None,
     )
     made = measurements_of([rig], store, protocol)
     return [made[task.key] for task in tasks if task.key in made]
@@ -170,15 +172,17 @@ def measure_tasks(
     lease: Path | None = None,
     keep_children: bool = False,
     remeasure: Remeasure | None = None,
+    again_if_stored: bool = True,
 ) -> CampaignResult:
     """Make the measurements of `tasks` that the store does not have, in order, then those that must be made again.
 
-    Arguments are those of `run_campaign`; `keep_children` lets one child serve several blocks.
+    Arguments are those of `run_campaign`; `keep_children` lets one child serve several blocks, and without
+    `again_if_stored` only what this call measures is made again.
     """
     remeasure = remeasure or Remeasure()
     n_total = len({task.key for task in tasks})
     left, again = _left(tasks, store, protocol, campaign, remeasure)
-    if not left and not again:
+    if not left and not (again and again_if_stored):
         return Tally(n_total, n_total, progress).result("finished")
     outside = make_meters(meters)
     with (
@@ -193,8 +197,9 @@ def measure_tasks(
         tally = Tally(n_total, n_total - len(left), progress)
         loop = _Loop(runner, store, protocol, campaign, outside, tally, limits or Limits(), is_interrupted)
         stopped_by = loop.measure(left, keep_children=keep_children)
-        while stopped_by is None:
-            again = _left(tasks, store, protocol, campaign, remeasure)[1]
+        judged = tasks if again_if_stored else left
+        while stopped_by is None and judged:
+            again = _left(judged, store, protocol, campaign, remeasure)[1]
             if not again:
                 break
             # One at a time: after some that are as bad again, the rest is not worth the time.
