@@ -54,8 +54,8 @@ def transfer(
     Args:
         sources: Measured source environments, possibly none. Their options may differ from the
             target's; the verdict names what was not transferred.
-        target: The measured target rows. Rows that failed, or whose response is missing or not
-            positive, are dropped and counted in the verdict.
+        target: The measured target rows. Rows that timed out and have a response are lower bounds. Others
+            that failed, or whose response is missing or not positive, are dropped and counted in the verdict.
         property: Name of the response, in all datasets.
         strategy: A strategy object, or the name of one: "auto", "influence", "target_only", "direct", ... (all
             in `perfport.transfer.names`), or a plug-in's; with a learner of choice as "residual:boosting".
@@ -72,7 +72,7 @@ def transfer(
     prepared = prepare_sources(sources, target.space, property=target.properties[property], rename=rename)
     datasets = [source.dataset for source in prepared]
     notes = (*ready.notes, *(note for source in prepared for note in source.notes))
-    model = transferred(chosen, datasets, ready.dataset, property=property, seed=seed, notes=notes)
+    model = transferred(chosen, datasets, ready.dataset, property=property, seed=seed, notes=notes, bounds=ready.bounds)
     return replace(model, recipe=Recipe(tuple(sources), target, property, strategy, seed, rename))
 
 

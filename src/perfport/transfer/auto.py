@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from perfport.data.dataset import Dataset
+from perfport.data.measurement import Status
 from perfport.space.encoding import Encoder
 from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
 from perfport.transfer.members import ArdMember, FittedMember, GramMember, TargetRows
@@ -121,7 +122,7 @@ def target_rows(prior: CombinedSource | OptionsOnly, target: Dataset, property: 
     """Return the (prepared) target rows as the members need them."""
     z = (np.log(target.responses[property]) - prior.mean) / prior.sd
     noise = np.square(np.nan_to_num(target.log_se[property], nan=0.0) / prior.sd)
-    return TargetRows.of(prior, prior.see(target.configurations), z, noise)
+    return TargetRows.of(prior, prior.see(target.configurations), z, noise, target.status == Status.OK.value)
 
 
 def _members(rows: TargetRows, prior: CombinedSource) -> dict[str, FittedMember]:

@@ -46,6 +46,7 @@ class TargetRows:
         seen: As the prior sees them.
         z: Responses, shape (n,).
         noise: Known variance of each response (from repetitions), 0 where unknown, shape (n,).
+        is_exact: Whether each was read; the others timed out, their response is an expectation, shape (n,).
         kernels: Of `seen` with itself, shape (n_kernels, n, n).
         names: Of the kernels.
     """
@@ -53,13 +54,16 @@ class TargetRows:
     seen: Seen
     z: FloatArray
     noise: FloatArray
+    is_exact: NDArray[np.bool_]
     kernels: FloatArray
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, prior: Prior, seen: Seen, z: FloatArray, noise: FloatArray) -> "TargetRows":
+    def of(
+        cls, prior: Prior, seen: Seen, z: FloatArray, noise: FloatArray, is_exact: NDArray[np.bool_]
+    ) -> "TargetRows":
         """Compute the kernels of the rows."""
-        return cls(seen, z, noise, prior.kernels(seen, seen), prior.names)
+        return cls(seen, z, noise, is_exact, prior.kernels(seen, seen), prior.names)
 
 
 class FittedMember(Protocol):

@@ -154,23 +154,28 @@ def mixed(
         property: What is predicted.
     """
     wanted = np.asarray([prior_weights[name] for name in members])
-    errors = np.stack([member.loo_error for member in members.values()])
-    variances = np.stack([member.loo_variance for member in members.values()])
+    errors, variances = _left_out(members, rows)
     weights = stack_weights(errors, variances, wanted / wanted.sum())
-    doubt = _doubt(rows.z, Mixture.of(weights, errors, variances).moments()[0])
+    doubt = _doubt(rows.z[rows.is_exact], Mixture.of(weights, errors, variances).moments()[0])
     return MixedModel(property, prior, rows, members, weights, doubt, Verdict("no help"))
 
 
 def loo_error_pct(model: MixedModel) -> float | None:
     """Return the leave-one-out mean absolute percentage error of the mixture; None from one row."""
-    if len(model.rows.z) < 2:
+    z = model.rows.z[model.rows.is_exact]
+    if len(z) < 2:
         return None
-    errors = np.stack([member.loo_error for member in model.members.values()])
-    variances = np.stack([member.loo_variance for member in model.members.values()])
-    error, _ = Mixture.of(model.weights, errors, variances).moments()
-    error = (1.0 - model.doubt) * error + model.doubt * _mean_errors(model.rows.z)
+    error, _ = Mixture.of(model.weights, *_left_out(model.members, model.rows)).moments()
+    error = (1.0 - model.doubt) * error + model.doubt * _mean_errors(z)
     # A row predicted e too low in log units is predicted exp(-e) times its value.
     return float(100.0 * np.mean(np.abs(np.expm1(-np.clip(error * model.prior.sd, -50.0, 50.0)))))
+
+
+def _left_out(members: Mapping[str, FittedMember], rows: TargetRows) -> tuple[FloatArray, FloatArray]:
+    """Return leave-one-out errors and variances at the rows that were read, each of shape (k, n)."""
+    errors = np.stack([member.loo_error for member in members.values()])
+    variances = np.stack([member.loo_variance for member in members.values()])
+    return errors[:, rows.is_exact], variances[:, rows.is_exact]
 
 
 def _doubt(z: FloatArray, loo_errors: FloatArray) -> float:

@@ -21,6 +21,7 @@ from perfport.space.columns import not_levels, positions_of
 from perfport.space.encoding import Encoder
 from perfport.space.options import Option
 from perfport.space.space import Space
+from perfport.transfer.bounds import is_bound
 from perfport.transfer.cache import RecentlyUsed
 from perfport.units import conversion_factor
 
@@ -38,11 +39,13 @@ class Prepared:
         notes: What was dropped or could not be transferred.
         digest: Of the content, whatever the order of rows and options. It begins with what does not depend on
             the unit of the response, so that another unit does not put sources into another order.
+        bounds: Target rows that timed out at a known response, in content order; None if there are none.
     """
 
     dataset: Dataset
     notes: tuple[str, ...]
     digest: str
+    bounds: Dataset | None = None
 
 
 _PREPARED: RecentlyUsed[Prepared] = RecentlyUsed(MAX_CACHED)
@@ -182,31 +185,48 @@ def _factor(source: Dataset, property: str, unit: str | None) -> float:
 
 def _finished(dataset: Dataset, property: str, *, role: str) -> Prepared:
     values = dataset.response(property)
-    failed = dataset.status != Status.OK.value
+    bound = is_bound(dataset, property)
+    failed = (dataset.status != Status.OK.value) & ~bound
     with np.errstate(invalid="ignore"):
         unusable = ~failed & ~(np.isfinite(values) & (values > 0))
-    usable = np.flatnonzero(~failed & ~unusable)
+    # What a source gives up on is slow there, however slow: its limit is a better reading than none.
+    usable = ~failed & ~unusable & (role == "source" or ~bound)
     name = dataset.environment.name
-    if len(usable) == 0:
+    if not usable.any():
+        timed_out = f", {bound.sum()} timed out" if bound.any() else ""
         raise NotEnoughDataError(
-            f"{role} '{name}' has no usable row of '{property}': of {len(dataset)} rows {failed.sum()} failed "
-            f"and {unusable.sum()} have no positive finite value; measure at least one that runs",
+            f"{role} '{name}' has no usable row of '{property}': of {len(dataset)} rows {failed.sum()} failed"
+            f"{timed_out} and {unusable.sum()} have no positive finite value; measure at least one that runs",
             dataset=dataset,
         )
     notes = []
     if failed.any():
         notes.append(f"{role} '{name}': {failed.sum()} of {len(dataset)} rows dropped, they did not end well")
+    if bound.any():
+        meaning = "count at their limit" if role == "source" else "are lower bounds"
+        notes.append(f"{role} '{name}': {bound.sum()} of {len(dataset)} rows timed out and {meaning}")
     if unusable.any():
         notes.append(
             f"{role} '{name}': {unusable.sum()} of {len(dataset)} rows dropped, '{property}' is missing or not positive"
         )
-    kept = dataset.configurations if len(usable) == len(dataset) else dataset.configurations.iloc[usable]
+    rows, digest = _in_order(dataset, np.flatnonzero(usable), property)
+    if role == "source":
+        return Prepared(
+            replace(rows, status=np.full(len(rows), Status.OK.value)) if bound.any() else rows, tuple(notes), digest
+        )
+    bounds = _in_order(dataset, np.flatnonzero(bound), property)[0] if bound.any() else None
+    return Prepared(rows, tuple(notes), digest, bounds)
+
+
+def _in_order(dataset: Dataset, rows: NDArray[np.int64], property: str) -> tuple[Dataset, str]:
+    """Return the rows in content order, and a digest of them."""
+    kept = dataset.configurations if len(rows) == len(dataset) else dataset.configurations.iloc[rows]
+    values = dataset.response(property)[rows]
     _, keys = in_content_order(dataset.space, kept)
-    order = np.lexsort((values[usable], keys))
-    y = values[usable][order]
+    order = np.lexsort((values, keys))
+    y = values[order]
     _, ranks = np.unique(y, return_inverse=True)
-    digest = _digest(keys[order], ranks.astype(np.int64)) + _digest(y)
-    return Prepared(dataset.take(usable[order]), tuple(notes), digest)
+    return dataset.take(rows[order]), _digest(keys[order], ranks.astype(np.int64)) + _digest(y)
 
 
 def _digest(*arrays: NDArray[np.generic]) -> str:

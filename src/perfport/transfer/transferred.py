@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from perfport.data.dataset import Dataset
-from perfport.data.measurement import Property
+from perfport.data.measurement import Property, Status
 from perfport.errors import NotEnoughDataError, UsageError
 from perfport.model.base import HasNotes, PerformanceModel, PredictsDistribution, PredictsInterval, PredictsMedian
 from perfport.model.predictive import Predictive
@@ -23,6 +23,7 @@ from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.transfer.auto import target_only_error_pct
 from perfport.transfer.base import HasVerdict, TransferStrategy
+from perfport.transfer.bounds import with_expected_bounds
 from perfport.transfer.recipe import Recipe
 from perfport.transfer.verdict import Verdict, judged
 
@@ -134,6 +135,7 @@ def transferred(
     property: str,
     seed: int,
     notes: tuple[str, ...],
+    bounds: Dataset | None = None,
 ) -> TransferredModel:
     """Fit the strategy to prepared datasets and judge the result.
 
@@ -144,36 +146,39 @@ def transferred(
         property: Name of the response.
         seed: Of all randomness.
         notes: What preparing the datasets cost.
+        bounds: Target rows of which only a lower bound is known; None if there are none.
     """
 
     def fit(rows: Dataset) -> PerformanceModel:
         return strategy.fit(sources, rows, property=property, rng=rng_for(seed, "transfer"))
 
-    model = fit(target)
+    rows = target if bounds is None else with_expected_bounds(fit, target, bounds, property=property)
+    model = fit(rows)
     own_notes = model.notes if isinstance(model, HasNotes) else ()
     if isinstance(model, HasVerdict):
         verdict = replace(model.verdict, notes=(*notes, *own_notes, *model.verdict.notes))
         return TransferredModel(model, verdict, np.empty(0))
-    errors = _held_out(fit, target, property)
+    errors = _held_out(fit, rows, property)
     estimated = float(100.0 * np.mean(np.abs(np.expm1(-errors)))) if len(errors) else None
     alone = target_only_error_pct(target, property)
     return TransferredModel(model, judged(estimated, alone, notes=(*notes, *own_notes)), errors)
 
 
 def _held_out(fit: Callable[[Dataset], PerformanceModel], target: Dataset, property: str) -> FloatArray:
-    """Return log(measured) - log(predicted) of every row left out in turn, shape (n,); empty if that cannot be done."""
-    n = len(target)
+    """Return log(measured) - log(predicted) of every reading left out in turn, shape (n,); empty if that fails."""
+    exact = np.flatnonzero(target.status == Status.OK.value)
+    n = len(exact)
     if n < 2:
         return np.empty(0)
     # Rows are in content order, so every k-th row is as good as a random part, and needs no randomness.
     fold = np.arange(n) % min(n, MAX_FOLDS)
     errors = np.empty(n)
     for k in range(fold.max() + 1):
-        out = np.flatnonzero(fold == k)
+        out = exact[fold == k]
         try:
-            model = fit(target.take(np.flatnonzero(fold != k)))
+            model = fit(target.take(np.setdiff1d(np.arange(len(target)), out)))
         except NotEnoughDataError:  # the strategy could just about be fitted to all rows
             return np.empty(0)
         predicted = np.maximum(model.predict(target.configurations.iloc[out]), np.finfo(float).tiny)
-        errors[out] = np.log(target.responses[property][out]) - np.log(predicted)
+        errors[fold == k] = np.log(target.responses[property][out]) - np.log(predicted)
     return errors
