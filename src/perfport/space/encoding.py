@@ -133,13 +133,15 @@ class Encoder:
                 continue
             cells = configurations[option.name]
             if _all_numbers(self._levels[option.name]):
-                values: NDArray[np.generic] = _to_float(cells) + 0.0  # -0.0 and 0.0 are one level
+                # -0.0 and 0.0 are one level
+                hashes = pd.util.hash_array(_to_float(cells) + 0.0, categorize=False)
             else:
-                values = cells.astype(object).where(~cells.isna(), "").map(str).to_numpy(dtype=object)
+                place, distinct = pd.factorize(cells)
+                texts = np.array([*(str(level) for level in distinct), ""], dtype=object)
+                hashes = pd.util.hash_array(texts, categorize=False)[place]
             # An odd factor drawn from the name makes the sum depend on which option has which level.
             name = np.uint64(pd.util.hash_array(np.array([option.name], dtype=object))[0]) | np.uint64(1)
-            hashed = pd.util.hash_array(values, categorize=False).astype(np.uint64)
-            keys += _mix(hashed * name)
+            keys += _mix(hashes.astype(np.uint64) * name)
         return keys
 
     def _fit_option(self, option: Option, cells: pd.Series) -> None:
@@ -244,8 +246,10 @@ def level_codes(option: Option, cells: pd.Series, levels: Sequence[Level]) -> ND
         place = np.clip(np.searchsorted(known[order], values), 0, len(known) - 1)
         codes: NDArray[np.int64] = np.where(known[order][place] == values, order[place], -1)
         return codes
-    texts = cells.astype(object).where(~cells.isna(), None).map(_text)
-    return np.asarray(pd.Index([_text(level) for level in levels]).get_indexer(pd.Index(texts)), dtype=np.int64)
+    # Texts are compared once a distinct text, not once a row: tables have many rows and few levels.
+    place, distinct = pd.factorize(cells)
+    known = pd.Index([_text(level) for level in levels])
+    return np.append(known.get_indexer(pd.Index([_text(level) for level in distinct])), -1)[place].astype(np.int64)
 
 
 def numeric_levels(option: Option, levels: Iterable[Level]) -> list[float]:

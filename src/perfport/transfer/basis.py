@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perfport.model.gp import gaussian
 from perfport.space.encoding import Encoder
 
 __all__ = ["OptionBasis", "centred_variance"]
@@ -75,15 +76,14 @@ class OptionBasis:
 
     def _raw(self, A: FloatArray, B: FloatArray) -> dict[str, FloatArray]:
         d, p = max(A.shape[1], 1), max(len(self.primary), 1)
-        products = A @ B.T
-        distances = np.square(A).sum(axis=1)[:, None] + np.square(B).sum(axis=1)[None, :] - 2.0 * products
+        scale = np.sqrt(2.0 / (3.0 * d))
         P, Q = A[:, self.primary], B[:, self.primary]
         # sum over pairs i < j of (p_i p_j)(q_i q_j) = ((p.q)^2 - sum_i (p_i q_i)^2) / 2
         pairs = np.square(P @ Q.T) - np.square(P) @ np.square(Q).T
         found = {
-            "main": products / d,
+            "main": (A / d) @ B.T,
             "inter": pairs / max(p * (p - 1), 1),
-            "iso": np.exp(-np.maximum(distances, 0.0) / (3.0 * d)),
+            "iso": gaussian(A * scale, B * scale),
         }
         if len(self.counts):
             found["count"] = A[:, self.counts] @ B[:, self.counts].T / len(self.counts)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor
 
 from perfport.data.dataset import Dataset
+from perfport.model.gp import gaussian
 from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
@@ -273,8 +274,7 @@ def _leaves(forest: ExtraTreesRegressor, X: FloatArray) -> NDArray[np.uint8]:
 
 
 def _learnt_kernels(A: SourceView, B: SourceView) -> dict[str, FloatArray]:
-    distances = np.square(A.ard).sum(axis=1)[:, None] + np.square(B.ard).sum(axis=1)[None, :] - 2.0 * A.ard @ B.ard.T
-    ard = np.exp(-0.5 * np.maximum(distances, 0.0))
+    ard = gaussian(A.ard, B.ard)
     shared = np.zeros((len(A.leaves), len(B.leaves)), dtype=np.uint8)
     for a, b in zip(A.leaves.T, B.leaves.T, strict=True):
         shared += a[:, None] == b[None, :]
