@@ -3,23 +3,26 @@
 For pairs of environments of every system, a few target rows are drawn and the members fitted (E-step:
 the most likely scales and, from the curvature there, how well the rows determine them). The prior of
 every scale is then the log-normal that covers these best (M-step), every system counting the same;
-a pair counts for a member as far as the member predicts its rows. A few rounds settle.
+a pair counts for a member that uses sources as far as it predicts the rows better than the other such
+members. A few rounds settle.
 
-    python benchmarks/learn_priors.py ../shared/data --out src/perfport/transfer/priors.json
-    python benchmarks/learn_priors.py ../shared/data --out half.json --leave-out 0   # cross-fitting
+    python benchmarks/learn_priors.py DATA MORE_DATA --out src/perfport/transfer/priors.json --halves halves
 
-With `--leave-out 0` (or 1) the systems of even (odd) position in the alphabet are not learned from:
-an error quoted for them is that of systems the priors have never seen.
+With `--halves` the same is learned on the systems of even and of odd position in the alphabet alone,
+written to `halves/0.json` and `halves/1.json`, each named after the half it has NOT seen: an error
+measured with it on that half is one on new systems (see ablation.py).
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 import perfport
@@ -31,11 +34,13 @@ from perfport.seeding import rng_for
 from perfport.transfer.auto import prior_of, target_rows
 from perfport.transfer.members import GramProblem, TargetRows
 from perfport.transfer.prepare import prepare_sources, prepare_target
-from perfport.transfer.priors import MemberPrior, load_priors, parse_priors
+from perfport.transfer.priors import MemberPrior, parse_priors
 
 FloatArray = NDArray[np.float64]
 
-MEMBERS = ("around_source", "around_zero")
+RIVALS = ("around_source", "around_zero", "scaled")  # a pair counts for that which foretells its rows
+ALONE = ("counts", "without_sources")  # use no source, so that every pair counts
+AROUND_SOURCE = ("around_source", "scaled")
 BUDGETS = (10, 20, 50)
 SOURCE_ROWS = 900  # enough to learn a source, few enough to learn hundreds
 SPREAD_RANGE = (0.5, 3.0)  # of the log of a scale
@@ -61,11 +66,12 @@ class Told:
     log_density: float
 
 
-def cases_of(folder: Path, n_pairs: int, seed: int) -> Iterator[Case]:
-    """Yield cases of a system: one, two or three sources, a target, rows of several budgets."""
+def cases_of(folder: Path, n_pairs: int, seed: int) -> list[Case]:
+    """Return cases of a system: one, two or three sources, a target, rows of several budgets."""
     tables = perfport.read_tables(folder)
     names, properties = sorted(tables.environments), sorted(tables.properties)
     rng = rng_for(seed, "priors", tables.name)
+    cases = []
     for pair in range(n_pairs if len(names) > 1 else 0):
         prop = str(rng.choice(properties))
         target_name, *others = (str(name) for name in rng.permutation(names))
@@ -79,7 +85,8 @@ def cases_of(folder: Path, n_pairs: int, seed: int) -> Iterator[Case]:
             if budget <= len(target) // 2:
                 rows = target.take(rng.choice(len(target), budget, replace=False))
                 prior = prior_of([source.dataset for source in prepared], rows, prop)
-                yield Case(tables.name, target_rows(prior, rows, prop), prior.residual_variance)
+                cases.append(Case(tables.name, target_rows(prior, rows, prop), prior.residual_variance))
+    return cases
 
 
 def some(dataset: Dataset, most: int, rng: np.random.Generator) -> Dataset:
@@ -89,7 +96,7 @@ def some(dataset: Dataset, most: int, rng: np.random.Generator) -> Dataset:
 
 def told(case: Case, member: str, prior: MemberPrior) -> Told:
     """Fit a member to a case (E-step)."""
-    problem = GramProblem.of(case.rows, prior, around_source=member == "around_source", unknown=case.unknown)
+    problem = GramProblem.of(case.rows, prior, around_source=member in AROUND_SOURCE, unknown=case.unknown)
     fit = fit_scales(problem.kernels, problem.fixed, problem.y, problem.prior)
     objective = scale_objective(problem.kernels, problem.fixed, problem.y, problem.prior)
     covariance = np.linalg.inv(curvature(objective, fit.whitened))
@@ -111,35 +118,40 @@ def curvature(objective: Objective, q: FloatArray, step: float = 1e-4) -> FloatA
 
 def learned(cases: list[Case], priors: dict[str, MemberPrior]) -> dict[str, Any]:
     """Return member -> the entry of the prior file after one round (E- and M-step)."""
-    answers = {member: [told(case, member, priors[member]) for case in cases] for member in MEMBERS}
-    evidence = np.array([[answer.log_density for answer in answers[member]] for member in MEMBERS])
+    systems = np.array([case.system for case in cases])
+    alike = np.array([float((systems == system).sum()) for system in systems])
+    rivals = {member: [told(case, member, priors[member]) for case in cases] for member in RIVALS}
+    evidence = np.array([[answer.log_density for answer in answers] for answers in rivals.values()])
     shares = np.exp(evidence - evidence.max(axis=0))
     shares /= shares.sum(axis=0)
-    systems = np.array([case.system for case in cases])
-    alike = {system: float((systems == system).sum()) for system in set(systems.tolist())}
-    entries = {}
-    for member, share in zip(MEMBERS, shares, strict=True):
-        weights = share / [alike[system] for system in systems]
-        prior = priors[member]
-        scales = {}
-        for name in prior.scales:
-            found = [
-                (weight, answer.location[1 + answer.names.index(name)], answer.variance[1 + answer.names.index(name)])
-                for weight, answer in zip(weights, answers[member], strict=True)
-                if name in answer.names
-            ]
-            # A scale no system of these shows (counts need groups of options) keeps its prior.
-            mean, sd = summary(found) if found else (np.log(prior.scales[name].median), prior.scales[name].sd_log)
-            scales[name] = [float(f"{np.exp(mean):.3g}"), round(sd, 2)]
-        amplitude = [
-            (weight, answer.location[0], answer.variance[0])
-            for weight, answer in zip(weights, answers[member], strict=True)
-        ]
-        mean, sd = summary(amplitude)
-        # The mean amplitude is fixed by convention: the medians of the scales take it up.
-        scales = {name: [float(f"{median * np.exp(mean):.3g}"), spread] for name, (median, spread) in scales.items()}
-        entries[member] = {"amplitude": {"mean": prior.amplitude, "sd": round(sd, 2)}, "scales": scales}
+    entries = {
+        member: entry(priors[member], answers, share / alike)
+        for (member, answers), share in zip(rivals.items(), shares, strict=True)
+    }
+    with_counts = np.array(["count" in case.rows.names for case in cases])
+    for member in ALONE:
+        chosen = np.flatnonzero(with_counts) if member == "counts" else np.arange(len(cases))
+        if len(chosen):
+            answers = [told(cases[i], member, priors[member]) for i in chosen]
+            entries[member] = entry(priors[member], answers, 1.0 / alike[chosen])
     return entries
+
+
+def entry(prior: MemberPrior, answers: list[Told], weights: FloatArray) -> dict[str, Any]:
+    """Return what the prior file says of a member (M-step)."""
+    shift, sd = summary([(w, a.location[0], a.variance[0]) for w, a in zip(weights, answers, strict=True)])
+    scales = {}
+    for name, known in prior.scales.items():
+        found = [
+            (weight, answer.location[1 + answer.names.index(name)], answer.variance[1 + answer.names.index(name)])
+            for weight, answer in zip(weights, answers, strict=True)
+            if name in answer.names
+        ]
+        # A scale none of these systems shows (counts need groups of options) keeps its prior.
+        mean, spread = summary(found) if found else (np.log(known.median) - shift, known.sd_log)
+        # The mean amplitude is fixed by convention: the medians of the scales take it up.
+        scales[name] = [float(f"{np.exp(mean + shift):.3g}"), round(spread, 2)]
+    return {"amplitude": {"mean": prior.amplitude, "sd": round(sd, 2)}, "scales": scales}
 
 
 def summary(found: list[tuple[float, float, float]]) -> tuple[float, float]:
@@ -150,34 +162,52 @@ def summary(found: list[tuple[float, float, float]]) -> tuple[float, float]:
     return mean, float(np.clip(spread, *SPREAD_RANGE))
 
 
-@one_thread()
+def document(cases: list[Case], rounds: int, seed: int) -> dict[str, Any]:
+    """Return the prior file learned from the cases, starting from the shipped one."""
+    shipped = Path(perfport.__file__).parent / "transfer" / "priors.json"
+    found: dict[str, Any] = json.loads(shipped.read_text())
+    for number in range(rounds):
+        found |= learned(cases, parse_priors(json.dumps(found)))
+        print(f"round {number + 1}: " + json.dumps(found["around_source"]["scales"]), flush=True)
+    origin = f"benchmarks/learn_priors.py, seed {seed}, {rounds} rounds, {len(cases)} cases"
+    return found | {"origin": origin, "systems": sorted({case.system for case in cases})}
+
+
+def readable(found: dict[str, Any]) -> str:
+    """Return the prior file as JSON, pairs of numbers on one line."""
+    text = json.dumps(found, indent=2)
+    return re.sub(r"\[\s+([^\s\[\]\"]+),\s+([^\s\[\]\"]+)\s+\]", r"[\1, \2]", text) + "\n"
+
+
+def on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function with numerical libraries on one thread."""
+    with one_thread():
+        return function(*arguments)
+
+
 def main() -> None:
     """Learn and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="folders of systems (each a folder with a datacard.yaml)")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--leave-out", type=int, choices=(0, 1), help="learn from every second system only")
+    parser.add_argument("--halves", type=Path, help="folder for the priors learned on every second system")
     parser.add_argument("--pairs", type=int, default=6, help="pairs of environments a system")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="processes; the result does not depend on them")
     a = parser.parse_args()
-    folders = sorted(card.parent for folder in a.data for card in folder.glob("*/datacard.yaml"))
-    if a.leave_out is not None:
-        folders = [folder for i, folder in enumerate(folders) if i % 2 != a.leave_out]
-    cases = [case for folder in folders for case in cases_of(folder, a.pairs, a.seed)]
-    shipped = Path(perfport.__file__).parent / "transfer" / "priors.json"
-    document = json.loads(shipped.read_text())
-    priors = load_priors()
-    for number in range(a.rounds):
-        document |= learned(cases, priors)
-        priors = parse_priors(json.dumps(document))
-        print(f"round {number + 1}: " + json.dumps(document["around_source"]["scales"]))
-    names = ", ".join(folder.name for folder in folders)
-    document["origin"] = (
-        f"benchmarks/learn_priors.py, seed {a.seed}, {len(cases)} cases of {names}; "
-        f"members other than {' and '.join(MEMBERS)} set by hand"
-    )
-    a.out.write_text(json.dumps(document, indent=2) + "\n")
+    folders = sorted({card.parent.name: card.parent for d in a.data for card in d.glob("*/datacard.yaml")}.items())
+    parallel = Parallel(a.jobs)
+    by_system = parallel(delayed(on_one_thread)(cases_of, folder, a.pairs, a.seed) for _, folder in folders)
+    outputs = {a.out: [case for cases in by_system for case in cases]}
+    if a.halves:
+        a.halves.mkdir(parents=True, exist_ok=True)
+        for half in (0, 1):
+            learned_on = [case for i, cases in enumerate(by_system) if i % 2 != half for case in cases]
+            outputs[a.halves / f"{half}.json"] = learned_on
+    documents = parallel(delayed(on_one_thread)(document, cases, a.rounds, a.seed) for cases in outputs.values())
+    for path, found in zip(outputs, documents, strict=True):
+        path.write_text(readable(found))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.space.space import Space
-from perfport.transfer.auto import combined_source
+from perfport.transfer.auto import Auto, combined_source
 from perfport.transfer.base import TransferStrategy
 from perfport.transfer.kernels import OptionsOnly, Prior
 from perfport.transfer.names import BUILTIN, make_strategy
@@ -36,6 +36,7 @@ from perfport.transfer.transferred import TransferredModel, transferred
 
 __all__ = ["BUILTIN", "propose", "transfer"]
 
+MIN_ROWS_TRUST = 8  # fewer measured rows cannot tell whether a source is to be trusted
 MAX_CANDIDATES = 1000  # looked at by the design; more are thinned at random
 
 
@@ -100,7 +101,8 @@ def propose(
         budget: Number of rows to choose, 1 ... number of candidates not yet measured.
         seed: Tells apart candidates that are equally good.
         measured: Target rows that have been measured already, failed ones included: none of them is
-            proposed again, and what the others tell is not asked twice.
+            proposed again, and what the others tell is not asked twice. Where eight or more show that the
+            sources do not help, the proposal covers the options instead of what the sources find influential.
         rename: Option in the sources -> the same option of the candidates, where names differ.
 
     Returns:
@@ -179,10 +181,20 @@ def _prior(
     pool: pd.DataFrame,
     rename: Mapping[str, str] | None,
 ) -> Prior:
+    encoder = Encoder(space, fitted_on=pool)
+    options_only = OptionsOnly(encoder, encoder.transform(pool))
     if not sources:
-        encoder = Encoder(space, fitted_on=pool)
-        return OptionsOnly(encoder, encoder.transform(pool))
+        return options_only
     wanted = property if told is None else told.properties[property]
     prepared = prepare_sources(sources, space, property=wanted, rename=rename)
+    if told is not None and len(told) >= MIN_ROWS_TRUST and not _helped([s.dataset for s in prepared], told, property):
+        return options_only
     models = [cached_source(source.dataset, property=property) for source in prepared]
     return combined_source(models, told, property)
+
+
+def _helped(sources: Sequence[Dataset], told: Dataset, property: str) -> bool:
+    """Return whether the (prepared) sources foretell the measured rows better than these foretell each other."""
+    target = prepare_target(told, property=property).dataset
+    gain = Auto().fit(sources, target, property=property, rng=rng_for(0, "trust")).verdict.gain
+    return gain is None or gain > 1.0

@@ -11,7 +11,7 @@ Source:
     Stacking: Yao, Vehtari, Simpson, Gelman, Bayesian Analysis 13(3), 2018.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,11 +22,21 @@ from perfport.space.encoding import Encoder
 from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
 from perfport.transfer.members import ArdMember, FittedMember, GramMember, TargetRows
 from perfport.transfer.mixed import MixedModel, loo_error_pct, mixed
-from perfport.transfer.priors import load_priors
+from perfport.transfer.outliers import WILD_FACTOR, believed_less, is_wild
+from perfport.transfer.priors import MemberPrior, load_priors
 from perfport.transfer.source import SourceModel, cached_source
 from perfport.transfer.verdict import judged
 
-__all__ = ["Auto", "Influence", "combined_source", "prior_of", "target_only_error_pct", "target_rows"]
+__all__ = [
+    "WITH_SOURCES",
+    "Auto",
+    "Influence",
+    "combined_source",
+    "fitted_members",
+    "prior_of",
+    "target_only_error_pct",
+    "target_rows",
+]
 
 MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
 
@@ -54,11 +64,11 @@ class Influence:
         if not sources:
             return _judged(_without_sources(target, property), target, property)
         prior = prior_of(sources, target, property)
-        rows = target_rows(prior, target, property)
-        members = {"around_source": _around_source(rows, prior)}
-        return _judged(
-            mixed(prior, rows, members, WITH_SOURCES, property=target.properties[property]), target, property
-        )
+
+        def fitted(rows: TargetRows) -> dict[str, FittedMember]:
+            return {"around_source": _around_source(rows, prior, load_priors()["around_source"])}
+
+        return _judged(_mixture(prior, target, property, fitted, WITH_SOURCES), target, property)
 
 
 class Auto:
@@ -71,12 +81,8 @@ class Auto:
         if not sources:
             return _judged(_without_sources(target, property), target, property)
         prior = prior_of(sources, target, property)
-        rows = target_rows(prior, target, property)
-        model = _judged(
-            mixed(prior, rows, _members(rows, prior), WITH_SOURCES, property=target.properties[property]),
-            target,
-            property,
-        )
+        mixture = _mixture(prior, target, property, lambda rows: fitted_members(rows, prior), WITH_SOURCES)
+        model = _judged(mixture, target, property)
         if model.verdict.decision != "harmful":
             return model
         if len(target) < MIN_ROWS_ARD:  # too few rows to give up the sources for
@@ -125,11 +131,21 @@ def target_rows(prior: CombinedSource | OptionsOnly, target: Dataset, property: 
     return TargetRows.of(prior, prior.see(target.configurations), z, noise, target.status == Status.OK.value)
 
 
-def _members(rows: TargetRows, prior: CombinedSource) -> dict[str, FittedMember]:
+def fitted_members(
+    rows: TargetRows, prior: CombinedSource, priors: Mapping[str, MemberPrior] | None = None
+) -> dict[str, FittedMember]:
+    """Return every member that `auto` mixes, fitted to the target rows.
+
+    Args:
+        rows: The target rows.
+        prior: What the sources say.
+        priors: Member -> prior of its scales; those the package ships if not given.
+    """
+    priors = priors or load_priors()
     members: dict[str, FittedMember] = {
-        "around_source": _around_source(rows, prior),
-        "around_zero": _gram(rows, "around_zero"),
-        "scaled": _around_source(rows, prior, "scaled"),
+        "around_source": _around_source(rows, prior, priors["around_source"]),
+        "around_zero": GramMember.fitted(rows, priors["around_zero"], around_source=False),
+        "scaled": _around_source(rows, prior, priors["scaled"]),
     }
     if len(rows.z) >= MIN_ROWS_ARD:
         members["ard"] = ArdMember.fitted(rows, "input")
@@ -137,7 +153,7 @@ def _members(rows: TargetRows, prior: CombinedSource) -> dict[str, FittedMember]
         members["ard_around_source"] = ArdMember.fitted(rows, "mean", relevance=prior.relevance)
         members["ard_alone"] = ArdMember.fitted(rows, "none")
         if "count" in rows.names:
-            members["counts"] = _gram(rows, "counts")
+            members["counts"] = GramMember.fitted(rows, priors["counts"], around_source=False)
     return members
 
 
@@ -148,31 +164,57 @@ def _without_sources(target: Dataset, property: str, encoder: Encoder | None = N
     sd = float(log_y.std())
     X = encoder.transform(target.configurations)
     prior = OptionsOnly(encoder, X, mean=float(log_y.mean()), sd=sd if sd > 1e-6 else 1.0)
+
+    def fitted(rows: TargetRows) -> dict[str, FittedMember]:
+        priors = load_priors()
+        members: dict[str, FittedMember] = {
+            "without_sources": GramMember.fitted(rows, priors["without_sources"], around_source=False)
+        }
+        if len(rows.z) >= MIN_ROWS_ARD:
+            members["ard_alone"] = ArdMember.fitted(rows, "none")
+            if "count" in rows.names:
+                members["counts"] = GramMember.fitted(rows, priors["counts"], around_source=False)
+        return members
+
+    return _mixture(prior, target, property, fitted, WITHOUT_SOURCES)
+
+
+def _mixture(
+    prior: CombinedSource | OptionsOnly,
+    target: Dataset,
+    property: str,
+    fitted: Callable[[TargetRows], dict[str, FittedMember]],
+    prior_weights: Mapping[str, float],
+) -> MixedModel:
+    """Return the mixture of the members of the target rows; fitted again if a reading is not to be believed."""
     rows = target_rows(prior, target, property)
-    members: dict[str, FittedMember] = {"without_sources": _gram(rows, "without_sources")}
-    if len(rows.z) >= MIN_ROWS_ARD:
-        members["ard_alone"] = ArdMember.fitted(rows, "none")
-        if "count" in rows.names:
-            members["counts"] = _gram(rows, "counts")
-    return mixed(prior, rows, members, WITHOUT_SOURCES, property=target.properties[property])
+    model = mixed(prior, rows, fitted(rows), prior_weights, property=target.properties[property])
+    errors = model.left_out_errors()
+    wild = is_wild(errors, prior.sd) & rows.is_exact
+    if not wild.any():
+        return model
+    rows = believed_less(rows, wild, errors)
+    return mixed(prior, rows, fitted(rows), prior_weights, property=target.properties[property])
 
 
-def _around_source(rows: TargetRows, prior: CombinedSource, member: str = "around_source") -> GramMember:
-    return GramMember.fitted(rows, load_priors()[member], around_source=True, unknown=prior.residual_variance)
-
-
-def _gram(rows: TargetRows, member: str) -> GramMember:
-    return GramMember.fitted(rows, load_priors()[member], around_source=False)
+def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior) -> GramMember:
+    return GramMember.fitted(rows, scales, around_source=True, unknown=prior.residual_variance)
 
 
 def _judged(model: MixedModel, target: Dataset, property: str) -> MixedModel:
     """Return the model with a verdict that compares it with the target rows alone."""
     error = loo_error_pct(model)
+    disbelieved = (target.status == Status.OK.value) & ~model.rows.is_exact
+    notes = tuple(
+        f"target: the reading {target.response(property)[row]:.3g} is more than {WILD_FACTOR:g} times off what the "
+        "others let expect; it hardly counts"
+        for row in np.flatnonzero(disbelieved)
+    )
     if not isinstance(model.prior, CombinedSource):
-        return model.with_verdict(judged(error, error, weights=model.shares()))
+        return model.with_verdict(judged(error, error, weights=model.shares(), notes=notes))
     sources = {
         f"source:{source.environment}": float(weight)
         for source, weight in zip(model.prior.models, model.prior.weights, strict=True)
     }
     alone = target_only_error_pct(target, property, model.prior.models[0].basis.encoder)
-    return model.with_verdict(judged(error, alone, weights=model.shares() | sources))
+    return model.with_verdict(judged(error, alone, weights=model.shares() | sources, notes=notes))

@@ -61,34 +61,33 @@ class MixedModel:
         It lies below the median where the model is uncertain, because predicting too much costs
         more than predicting too little; rank configurations by `predict_median`.
         """
-
-        def point(mixture: Mixture) -> FloatArray:
-            mean, variance = mixture.moments()
-            log_variance = variance * self.prior.sd**2
-            return self._to_response(self._inside(mean), -np.minimum(SHIFT * log_variance, MAX_SHIFT))
-
-        return self._each_chunk(configurations, point)
+        return self._each_chunk(configurations, self.point)
 
     def predict_median(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the centre of the prediction without regard to a loss, shape (m,); for ranking."""
-        return self._each_chunk(configurations, lambda mixture: self._to_response(self._inside(mixture.moments()[0])))
+        return self._each_chunk(configurations, self.centre)
 
     def predict_interval(self, configurations: pd.DataFrame, *, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper limits that hold a new reading with probability `coverage`, each shape (m,)."""
-        tail = (1.0 - coverage) / 2.0
-        widen = self._widening(tail)
-
-        def limits(mixture: Mixture) -> FloatArray:
-            return np.stack([self._to_response(mixture.quantile(p, widen=widen)) for p in (tail, 1.0 - tail)])
-
-        lower, upper = self._each_chunk(configurations, limits)
+        if len(configurations) == 0:
+            return np.empty(0), np.empty(0)
+        lower, upper = self._each_chunk(configurations, lambda mixture: self.limits(mixture, coverage=coverage))
         return lower, upper
+
+    def limits(self, mixture: Mixture, *, coverage: float) -> FloatArray:
+        """Return what `predict_interval` answers where this is the predictive mixture, shape (2, m)."""
+        tail, widen = (1.0 - coverage) / 2.0, self._widening(coverage)
+        return np.stack([self._to_response(mixture.quantile(p, widen=widen)) for p in (tail, 1.0 - tail)])
 
     def shares(self) -> dict[str, float]:
         """Return "member:<name>" -> weight; that of the mean of the target rows is "member:mean"."""
         weights = (1.0 - self.doubt) * self.weights
         shares = {f"member:{name}": float(weight) for name, weight in zip(self.members, weights, strict=True)}
         return shares | {"member:mean": self.doubt}
+
+    def left_out_errors(self) -> FloatArray:
+        """Return response minus leave-one-out mean (doubt aside) of every row, in units of z, shape (n,)."""
+        return Mixture.of(self.weights, *_left_out(self.members)).moments()[0]
 
     def with_verdict(self, verdict: Verdict) -> "MixedModel":
         """Return the same model with another verdict."""
@@ -97,11 +96,27 @@ class MixedModel:
     def predict_distribution(self, configurations: pd.DataFrame) -> Predictive:
         """Return the distribution of a new reading of each configuration, as wide as the 90 % intervals."""
         parts = [self._predictive(mixture) for mixture in self.mixtures(configurations)]
-        return Predictive.joined(parts).widened(self._widening(0.05))
+        return Predictive.joined(parts).widened(self._widening(0.9))
 
     def predictive_of(self, seen: Seen) -> Predictive:
         """Return the distribution of a new reading of rows the prior has seen already, the learned scales for true."""
         return self._predictive(self._mixture(seen))
+
+    def point(self, mixture: Mixture) -> FloatArray:
+        """Return what `predict` answers where this is the predictive mixture, shape (m,)."""
+        mean, variance = mixture.moments()
+        log_variance = variance * self.prior.sd**2
+        return self._to_response(self._inside(mean), -np.minimum(SHIFT * log_variance, MAX_SHIFT))
+
+    def centre(self, mixture: Mixture) -> FloatArray:
+        """Return what `predict_median` answers where this is the predictive mixture, shape (m,)."""
+        return self._to_response(self._inside(mixture.moments()[0]))
+
+    def mixture_of(self, means: FloatArray, variances: FloatArray) -> Mixture:
+        """Return the predictive mixture at rows where the members say this, both of shape (k, m)."""
+        mixture = Mixture.of(self.weights, means, variances)
+        z = self.rows.z[self.rows.is_exact]
+        return mixture.diluted(self.doubt, float(z.mean()), _mean_variance(z))
 
     def mixtures(self, configurations: pd.DataFrame) -> Iterator[Mixture]:
         """Yield the predictive mixture in units of the prior, a few thousand rows at a time."""
@@ -111,16 +126,19 @@ class MixedModel:
     def _mixture(self, seen: Seen) -> Mixture:
         cross, diagonals = self.prior.kernels(seen, self.rows.seen), self.prior.diagonals(seen)
         parts = [member.predict(seen, cross, diagonals) for member in self.members.values()]
-        mixture = Mixture.of(self.weights, np.stack([mean for mean, _ in parts]), np.stack([v for _, v in parts]))
-        return mixture.diluted(self.doubt, float(self.rows.z.mean()), _mean_variance(self.rows.z))
+        return self.mixture_of(np.stack([mean for mean, _ in parts]), np.stack([variance for _, variance in parts]))
 
     def _predictive(self, mixture: Mixture) -> Predictive:
         means = self.prior.mean + self.prior.sd * mixture.means
         return Predictive(mixture.weights, means, self.prior.sd * np.sqrt(mixture.variances))
 
-    def _widening(self, tail: float) -> float:
-        # The scales were learned from n rows, so the limits are Student's, not Gauss's.
-        return float(student_t.ppf(1.0 - tail, df=len(self.rows.z)) / ndtri(1.0 - tail))
+    def _widening(self, coverage: float) -> float:
+        # The scales were learned from n rows, so the limits are Student's, not Gauss's; and never narrower
+        # than the left-out rows ask for. (Narrower would be wrong: these errors flatter the model, see `_doubt`.)
+        upper = 0.5 + coverage / 2.0
+        student = float(student_t.ppf(upper, df=int(self.rows.is_exact.sum())) / ndtri(upper))
+        left_out = Mixture.of(self.weights, *_left_out(self.members, self.rows.is_exact))
+        return max(student, left_out.conformal_widening(coverage))
 
     def _each_chunk(self, configurations: pd.DataFrame, answer: Callable[[Mixture], FloatArray]) -> FloatArray:
         if len(configurations) == 0:
@@ -154,7 +172,7 @@ def mixed(
         property: What is predicted.
     """
     wanted = np.asarray([prior_weights[name] for name in members])
-    errors, variances = _left_out(members, rows)
+    errors, variances = _left_out(members, rows.is_exact)
     weights = stack_weights(errors, variances, wanted / wanted.sum())
     doubt = _doubt(rows.z[rows.is_exact], Mixture.of(weights, errors, variances).moments()[0])
     return MixedModel(property, prior, rows, members, weights, doubt, Verdict("no help"))
@@ -165,17 +183,19 @@ def loo_error_pct(model: MixedModel) -> float | None:
     z = model.rows.z[model.rows.is_exact]
     if len(z) < 2:
         return None
-    error, _ = Mixture.of(model.weights, *_left_out(model.members, model.rows)).moments()
+    error, _ = Mixture.of(model.weights, *_left_out(model.members, model.rows.is_exact)).moments()
     error = (1.0 - model.doubt) * error + model.doubt * _mean_errors(z)
     # A row predicted e too low in log units is predicted exp(-e) times its value.
     return float(100.0 * np.mean(np.abs(np.expm1(-np.clip(error * model.prior.sd, -50.0, 50.0)))))
 
 
-def _left_out(members: Mapping[str, FittedMember], rows: TargetRows) -> tuple[FloatArray, FloatArray]:
-    """Return leave-one-out errors and variances at the rows that were read, each of shape (k, n)."""
+def _left_out(
+    members: Mapping[str, FittedMember], of: NDArray[np.bool_] | slice = slice(None)
+) -> tuple[FloatArray, FloatArray]:
+    """Return leave-one-out errors and variances of the chosen rows, each of shape (k, n)."""
     errors = np.stack([member.loo_error for member in members.values()])
     variances = np.stack([member.loo_variance for member in members.values()])
-    return errors[:, rows.is_exact], variances[:, rows.is_exact]
+    return errors[:, of], variances[:, of]
 
 
 def _doubt(z: FloatArray, loo_errors: FloatArray) -> float:

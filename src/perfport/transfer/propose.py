@@ -5,7 +5,7 @@ The covariance mixes those of the members around the sources and around zero at 
 scales, so rows differ in what the sources show to be influential. One rank-1 update a row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,25 +22,38 @@ FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-DESIGN_NOISE = 0.01
+DESIGN_NOISE = 0.002  # in the unit of the scales of priors.json, as is the next
 SPREAD_CAP = 1.5  # of a scale's prior when its mean is taken: a mean of a wider one is all tail
-COVERAGE = 0.02  # of main and iso: no option is left at one level because the source says it is idle
+COVERAGE = 0.004  # of main and iso: no option is left at one level because the source says it is idle
 DOUBT = 0.3  # share of the variance that is expected as if the sources told only what matters, not how much
 TIE_WIDTH = 0.03  # candidates this close (relatively) are told apart by chance
 
 
-def prior_covariance(prior: Prior, configurations: pd.DataFrame) -> Float32Array:
-    """Return the prior covariance of the responses of the configurations, noise left out, shape (n, n)."""
+def prior_covariance(
+    prior: Prior,
+    configurations: pd.DataFrame,
+    *,
+    priors: Mapping[str, MemberPrior] | None = None,
+    doubt: float = DOUBT,
+) -> Float32Array:
+    """Return the prior covariance of the responses of the configurations, noise left out, shape (n, n).
+
+    Args:
+        prior: What the sources say, or that there are none.
+        configurations: One row each.
+        priors: Member -> prior of its scales; those the package ships if not given.
+        doubt: Share of the variance expected as by the member around zero.
+    """
     seen = prior.see(configurations)
     stack = prior.kernels(seen, seen)
-    priors = load_priors()
+    priors = priors or load_priors()
     if isinstance(prior, OptionsOnly):
         K = _expected_covariance(stack, prior.names, priors["without_sources"])
     else:
         K = _expected_covariance(stack, prior.names, priors["around_source"])
-        doubt = _expected_covariance(stack, prior.names, priors["around_zero"])
+        other = _expected_covariance(stack, prior.names, priors["around_zero"])
         # The members differ in size by orders of magnitude; what is mixed is where they expect variance.
-        K = (1.0 - DOUBT) * K + DOUBT * (centred_variance(K) / centred_variance(doubt)) * doubt
+        K = (1.0 - doubt) * K + doubt * (centred_variance(K) / centred_variance(other)) * other
     # OPTIM: half the memory to stream, and the updates of the design do little else.
     return (K + CONSTANT).astype(np.float32)
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
+from perfport.data.dataset import Dataset
 from perfport.errors import UsageError
-from perfport.transfer.api import propose
+from perfport.transfer.api import propose, transfer
 from perfport.transfer.propose import DESIGN_NOISE, a_optimal
 
 SOURCE = dataset(noisy(log_time(FRAME), 1), "source")
@@ -73,6 +74,22 @@ def test_measured_and_failed_rows_are_not_proposed_again() -> None:
     assert not set(first.tolist()) & set(second.tolist())
     with pytest.raises(UsageError, match="not measured yet"):
         propose(sources=[SOURCE], candidates=FRAME.iloc[first], property="time_s", budget=1, measured=measured)
+
+
+def test_where_the_rows_show_that_no_source_helps_the_options_are_covered() -> None:
+    log_y = log_time(FRAME)
+    target = dataset(noisy(log_y, 3), "target").take(np.random.default_rng(1).choice(len(FRAME), 12, replace=False))
+    unrelated = dataset(np.exp(np.random.default_rng(2).permutation(log_y)), "unrelated")
+
+    def proposed(*sources: Dataset) -> list[int]:
+        rows = propose(sources=sources, candidates=FRAME, property="time_s", budget=6, measured=target)
+        return [int(row) for row in rows]
+
+    gains = [transfer(sources=[s], target=target, property="time_s").verdict.gain for s in (unrelated, SOURCE)]
+    assert gains[0] is not None and gains[0] <= 1.0
+    assert gains[1] is not None and gains[1] > 1.0
+    assert proposed(unrelated) == proposed()
+    assert proposed(SOURCE) != proposed()
 
 
 def test_a_hundred_thousand_candidates_are_no_problem() -> None:

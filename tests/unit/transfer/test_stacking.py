@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from perfport.transfer.stacking import Mixture, stack_weights
+from perfport.transfer.stacking import LOCAL, Mixture, stack_weights
 
 PRIOR = np.array([0.5, 0.3, 0.2])
 
@@ -27,8 +27,9 @@ def test_one_bad_row_does_not_decide() -> None:
 
 def test_an_uncertain_vote_counts_less_where_it_is_uncertain() -> None:
     mixture = Mixture.of(np.array([0.5, 0.5]), np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[1.0, 1.0], [1.0, 100.0]]))
-    np.testing.assert_allclose(mixture.weights, [[0.5, 10 / 11], [0.5, 1 / 11]])
-    np.testing.assert_allclose(mixture.moments()[0], [0.5, 1 / 11])
+    sure = 1 / (1 + 100**-LOCAL)
+    np.testing.assert_allclose(mixture.weights, [[0.5, sure], [0.5, 1 - sure]])
+    np.testing.assert_allclose(mixture.moments()[0], [0.5, 1 - sure])
 
 
 def test_quantiles_are_those_of_the_normal_and_of_the_mixture() -> None:
@@ -45,3 +46,10 @@ def test_diluting_pulls_towards_the_mean() -> None:
     assert mean[0] == pytest.approx(3.0)
     assert variance[0] == pytest.approx(0.5 + 0.25 * 9 + 0.75 * 1)
     assert mixture.diluted(0.0, 9.0, 9.0) is mixture
+
+
+def test_left_out_errors_widen_as_far_as_covers_them() -> None:
+    errors = np.arange(1.0, 20.0)  # 19 errors: a further one is below the 18th with probability 0.9
+    mixture = Mixture.of(np.ones(1), errors[None, :], np.full((1, 19), 4.0))
+    assert mixture.conformal_widening(0.9) == pytest.approx(18.0 / 2.0 / norm.ppf(0.95))
+    assert mixture.conformal_widening(0.99) == 0.0
