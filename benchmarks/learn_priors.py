@@ -16,7 +16,7 @@ measured with it on that half is one on new systems (see ablation.py).
 import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,8 @@ def curvature(objective: Objective, q: FloatArray, step: float = 1e-4) -> FloatA
     return np.asarray((vectors * np.maximum(values, MIN_CURVATURE)) @ vectors.T)
 
 
-def learned(cases: list[Case], priors: dict[str, MemberPrior]) -> dict[str, Any]:
-    """Return member -> the entry of the prior file after one round (E- and M-step)."""
+def learned(cases: list[Case], priors: dict[str, MemberPrior], only: Sequence[str]) -> dict[str, Any]:
+    """Return member -> the entry of the prior file after one round (E- and M-step); `only`: see `main`."""
     systems = np.array([case.system for case in cases])
     alike = np.array([float((systems == system).sum()) for system in systems])
     rivals = {member: [told(case, member, priors[member]) for case in cases] for member in RIVALS}
@@ -125,7 +125,7 @@ def learned(cases: list[Case], priors: dict[str, MemberPrior]) -> dict[str, Any]
     shares = np.exp(evidence - evidence.max(axis=0))
     shares /= shares.sum(axis=0)
     entries = {
-        member: entry(priors[member], answers, share / alike)
+        member: entry(priors[member], answers, share / alike, only if member != "scaled" else ())
         for (member, answers), share in zip(rivals.items(), shares, strict=True)
     }
     with_counts = np.array(["count" in case.rows.names for case in cases])
@@ -137,20 +137,22 @@ def learned(cases: list[Case], priors: dict[str, MemberPrior]) -> dict[str, Any]
     return entries
 
 
-def entry(prior: MemberPrior, answers: list[Told], weights: FloatArray) -> dict[str, Any]:
-    """Return what the prior file says of a member (M-step)."""
+def entry(prior: MemberPrior, answers: list[Told], weights: FloatArray, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the prior file says of a member (M-step); of the scales in `only`, where any are named."""
     shift, sd = summary([(w, a.location[0], a.variance[0]) for w, a in zip(weights, answers, strict=True)])
+    if only:  # the others, and the amplitude they are relative to, stay
+        shift, sd = 0.0, prior.amplitude_sd
     scales = {}
     for name, known in prior.scales.items():
         found = [
             (weight, answer.location[1 + answer.names.index(name)], answer.variance[1 + answer.names.index(name)])
             for weight, answer in zip(weights, answers, strict=True)
-            if name in answer.names
+            if name in answer.names and (not only or name in only)
         ]
         # A scale none of these systems shows (counts need groups of options) keeps its prior.
         mean, spread = summary(found) if found else (np.log(known.median) - shift, known.sd_log)
         # The mean amplitude is fixed by convention: the medians of the scales take it up.
-        scales[name] = [float(f"{np.exp(mean + shift):.3g}"), round(spread, 2)]
+        scales[name] = [float(f"{np.exp(mean + shift):.3g}"), round(float(spread), 2)]
     return {"amplitude": {"mean": prior.amplitude, "sd": round(sd, 2)}, "scales": scales}
 
 
@@ -162,14 +164,15 @@ def summary(found: list[tuple[float, float, float]]) -> tuple[float, float]:
     return mean, float(np.clip(spread, *SPREAD_RANGE))
 
 
-def document(cases: list[Case], rounds: int, seed: int) -> dict[str, Any]:
+def document(cases: list[Case], rounds: int, seed: int, only: Sequence[str]) -> dict[str, Any]:
     """Return the prior file learned from the cases, starting from the shipped one."""
     shipped = Path(perfport.__file__).parent / "transfer" / "priors.json"
     found: dict[str, Any] = json.loads(shipped.read_text())
     for number in range(rounds):
-        found |= learned(cases, parse_priors(json.dumps(found)))
+        found |= learned(cases, parse_priors(json.dumps(found)), only)
         print(f"round {number + 1}: " + json.dumps(found["around_source"]["scales"]), flush=True)
-    origin = f"benchmarks/learn_priors.py, seed {seed}, {rounds} rounds, {len(cases)} cases"
+    kept = f"; scales of around_source and around_zero other than {', '.join(only)}: {found['origin']}" if only else ""
+    origin = f"benchmarks/learn_priors.py, seed {seed}, {rounds} rounds, {len(cases)} cases{kept}"
     return found | {"origin": origin, "systems": sorted({case.system for case in cases})}
 
 
@@ -194,6 +197,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=6, help="pairs of environments a system")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=(), help="scales of the two large members to learn; others stay")
     parser.add_argument("--jobs", type=int, default=1, help="processes; the result does not depend on them")
     a = parser.parse_args()
     folders = sorted({card.parent.name: card.parent for d in a.data for card in d.glob("*/datacard.yaml")}.items())
@@ -205,7 +209,9 @@ def main() -> None:
         for half in (0, 1):
             learned_on = [case for i, cases in enumerate(by_system) if i % 2 != half for case in cases]
             outputs[a.halves / f"{half}.json"] = learned_on
-    documents = parallel(delayed(on_one_thread)(document, cases, a.rounds, a.seed) for cases in outputs.values())
+    documents = parallel(
+        delayed(on_one_thread)(document, cases, a.rounds, a.seed, a.only) for cases in outputs.values()
+    )
     for path, found in zip(outputs, documents, strict=True):
         path.write_text(readable(found))
 

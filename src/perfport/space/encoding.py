@@ -248,8 +248,9 @@ def level_codes(option: Option, cells: pd.Series, levels: Sequence[Level]) -> ND
         return codes
     # Texts are compared once a distinct text, not once a row: tables have many rows and few levels.
     place, distinct = pd.factorize(cells)
-    known = pd.Index([_text(level) for level in levels])
-    return np.append(known.get_indexer(pd.Index([_text(level) for level in distinct])), -1)[place].astype(np.int64)
+    names = pd.Index([_text(level) for level in levels])
+    positions = names.get_indexer(pd.Index([_text(level) for level in distinct]))
+    return np.append(positions, -1)[place].astype(np.int64)
 
 
 def numeric_levels(option: Option, levels: Iterable[Level]) -> list[float]:

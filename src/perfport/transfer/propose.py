@@ -22,9 +22,9 @@ FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-DESIGN_NOISE = 0.002  # in the unit of the scales of priors.json, as is the next
+DESIGN_NOISE = 0.01
 SPREAD_CAP = 1.5  # of a scale's prior when its mean is taken: a mean of a wider one is all tail
-COVERAGE = 0.004  # of main and iso: no option is left at one level because the source says it is idle
+COVERAGE = 0.02  # of main and iso: no option is left at one level because the source says it is idle
 DOUBT = 0.3  # share of the variance that is expected as if the sources told only what matters, not how much
 TIE_WIDTH = 0.03  # candidates this close (relatively) are told apart by chance
 

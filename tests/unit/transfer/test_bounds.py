@@ -15,9 +15,9 @@ from perfport.transfer.bounds import truncated_moments
 from perfport.transfer.files import load_model, save_model
 
 ROWS = np.random.default_rng(3).permutation(len(FRAME))
-TRUTH = np.exp(0.7 + log_time(FRAME, mode_b=1.6))
+TRUTH = np.exp(0.7 + log_time(FRAME, mode_b=4.0))
 SOURCE = dataset(noisy(log_time(FRAME), 1), "source")
-LIMIT = float(np.quantile(TRUTH, 0.7))
+LIMIT = float(np.quantile(TRUTH, 0.5))
 
 
 def limited(status: str, response: float = LIMIT) -> Dataset:
@@ -38,7 +38,7 @@ def test_the_moments_are_those_of_the_truncated_normal() -> None:
     found, spread = truncated_moments(mean, sd, lower)
     expected = truncnorm((lower - mean) / sd, np.inf, loc=mean, scale=sd)
     np.testing.assert_allclose(found, expected.mean(), rtol=1e-6)
-    np.testing.assert_allclose(spread[:3], expected.std()[:3], rtol=1e-6)
+    np.testing.assert_allclose(spread[:3], np.asarray(expected.std())[:3], rtol=1e-6)
     certain, none = truncated_moments(np.array([1.0, 3.0]), np.zeros(2), np.array([2.0, 2.0]))
     np.testing.assert_array_equal(certain, [2.0, 3.0])
     np.testing.assert_array_equal(none, 0.0)
@@ -55,7 +55,7 @@ def test_a_bound_below_what_is_foreseen_changes_little() -> None:
     low = limited("timed_out", response=1e-3 * LIMIT).take(rows)
     model = transfer(sources=[SOURCE], target=low, property="time_s")
     dropped = transfer(sources=[SOURCE], target=limited("failed", np.nan).take(rows), property="time_s")
-    np.testing.assert_allclose(model.predict_median(FRAME), dropped.predict_median(FRAME), rtol=0.1)
+    np.testing.assert_allclose(model.predict_median(FRAME), dropped.predict_median(FRAME), rtol=0.2)
 
 
 @pytest.mark.parametrize("strategy", ["influence", "multitask", "target_only", "scaled", "residual"])
