@@ -45,7 +45,6 @@ WITH_SOURCES = {
     "around_source": 0.45,
     "around_zero": 0.35,
     "scaled": 0.1,
-    "ard": 0.15,
     "ard_informed": 0.1,
     "ard_around_source": 0.2,
     "ard_alone": 0.05,
@@ -148,7 +147,6 @@ def fitted_members(
         "scaled": _around_source(rows, prior, priors["scaled"]),
     }
     if len(rows.z) >= MIN_ROWS_ARD:
-        members["ard"] = ArdMember.fitted(rows, "input")
         members["ard_informed"] = ArdMember.fitted(rows, "input", relevance=prior.relevance)
         members["ard_around_source"] = ArdMember.fitted(rows, "mean", relevance=prior.relevance)
         members["ard_alone"] = ArdMember.fitted(rows, "none")
