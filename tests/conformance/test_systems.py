@@ -102,6 +102,7 @@ class TestLiteRtWithFixedBatch(SystemKit):
         return make_system("litert", {"network": "face_landmark"})
 
 
+@pytest.mark.slow
 class TestLiteRtWithDynamicBatch(SystemKit):
     n_sampled = 0
 
@@ -232,6 +233,27 @@ def test_options_left_out_of_the_space_stay_at_their_default(name: str) -> None:
     assert system.space().names == ("requests", "batch")
     with pytest.raises(UsageError, match="there is no 'colour' here; there are"):
         make_system(name, {"network": "ppocr_cls", "options": ["colour"]}).space()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "network_name", "form"),
+    [("onnxruntime", "ppocr_cls", "onnx"), ("litert", "face_landmark", "tflite")],
+)
+def test_every_level_of_every_option_can_be_run(
+    name: str, network_name: str, form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFPORT_CACHE_DIR", str(tmp_path))
+    needs("ai_edge_litert" if name == "litert" else name, network_name, form)
+    system = make_system(name, {"network": network_name})
+    space = system.space()
+    default = space.default_configuration()
+    for option in space.options:
+        for level in option.levels or ():
+            configuration = default | {option.name: level}
+            # An option that a condition keeps inactive here is given all the same: it must be accepted.
+            with system.open({key: value for key, value in configuration.items() if value is not None}, {}) as session:
+                session.run_once()
 
 
 def test_openvino_tells_which_devices_there_are() -> None:

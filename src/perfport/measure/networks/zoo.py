@@ -77,9 +77,9 @@ def ask_network(name: str) -> Availability:
     path = _path_of(source)
     if path is None:
         return Absent(f"in the package {source.package}, which is not installed: {source.install}")
-    made = ", seeded weights made when first used" if source.prepare is not None else ""
+    size = f"{path.stat().st_size / 1e6:.2g} MB" if source.prepare is None else "seeded weights made when first used"
     lengths = Network(name, path, source.inputs, "", 0).lengths
-    return Available(f"{told}; {path.stat().st_size / 1e6:.2g} MB{made}" + _told_lengths(lengths))
+    return Available(f"{told}; {size}" + _told_lengths(lengths))
 
 
 def _told_lengths(lengths: tuple[str, ...]) -> str:

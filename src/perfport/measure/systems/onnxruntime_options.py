@@ -51,7 +51,8 @@ _GRAPH_LEVELS = {
     "layout": "ORT_ENABLE_LAYOUT",  # since 1.23
     "all": "ORT_ENABLE_ALL",
 }
-_ORDERS = {"default": "DEFAULT", "priority": "PRIORITY_BASED", "memory": "MEMORY_EFFICIENT"}
+# MEMORY_EFFICIENT is there by name too, but only builds for training take it.
+_ORDERS = {"default": "DEFAULT", "priority": "PRIORITY_BASED"}
 _ALGORITHM_SEARCHES = ("EXHAUSTIVE", "HEURISTIC", "DEFAULT")
 # Option -> attribute of the session options, its default, what it does.
 _ATTRIBUTES = {
@@ -113,9 +114,11 @@ def options() -> Iterator[Option]:
         description="Whether memory the arena does not need is given back after each run.",
     )
     if hasattr(runtime, "ExecutionOrder"):
-        orders = tuple(level for level, name in _ORDERS.items() if hasattr(runtime.ExecutionOrder, name))
         yield Option(
-            name="execution_order", type="categorical", values=orders, description="Order of independent operators."
+            name="execution_order",
+            type="categorical",
+            values=tuple(_ORDERS),
+            description="Order of independent operators.",
         )
     yield Option(
         name="io_binding",
