@@ -175,20 +175,29 @@ def report(
         str | None,
         typer.Option("--data", help="Tables or store with further rows of the target, to check the model on."),
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option("--beside", help="Model of another property: the page shows the front of both; may be repeated."),
+    ] = None,
+    goal: Annotated[str | None, typer.Option(help="Limits and what is to be best, as for recommend.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the page goes.")] = Path("report.html"),
     as_json: JsonFlag = False,
 ) -> None:
     """Write a self-contained HTML page about a model."""
+    from dataclasses import replace
+
+    from perfport.cli.recommending import loaded_models, traded
     from perfport.report.assembly import report_of
     from perfport.report.page import write_report
 
-    loaded, recipe = loaded_model(model)
+    (loaded, recipe), *others = loaded_models([model, *(beside or [])])
+    found = traded([(loaded, recipe), *others], goal) if others or goal is not None else None
     test = None
     if data is not None:
         with measured_environments(data) as measured:
             test = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
     with err.status("writing the report"):
-        path = write_report(report_of(loaded, recipe, test=test), output)
+        path = write_report(replace(report_of(loaded, recipe, test=test), trade_off=found), output)
     if as_json:
         print_json({"report": path})
     else:

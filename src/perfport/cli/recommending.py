@@ -123,7 +123,12 @@ def loaded_models(paths: Sequence[Path]) -> "list[tuple[TransferredModel, Recipe
 
 
 def traded(
-    made: "Sequence[tuple[TransferredModel, Recipe]]", goal: str | None, *, n: int, confidence: float, seed: int
+    made: "Sequence[tuple[TransferredModel, Recipe]]",
+    goal: str | None,
+    *,
+    n: int = 5,
+    confidence: float = 0.9,
+    seed: int = 0,
 ) -> "TradeOff":
     """Return what is on offer; without a goal every property is to be best."""
     from perfport.advise.goals import Goal, Objective

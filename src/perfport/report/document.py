@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from perfport.advise.rendering import level_text
 from perfport.errors import StoreError, UsageError
 from perfport.report import figures, wording
 from perfport.report.content import Missing
@@ -109,6 +110,7 @@ def _templates() -> jinja2.Environment:
         "grades": wording.grades_text,
         "factor": wording.format_factor,
         "interval": wording.format_interval,
+        "level": level_text,
         "pct": wording.format_pct,
         "quantity": format_quantity,
         "unbroken": _unbroken,

@@ -20,6 +20,7 @@ from perfport.report.advice_figures import curve_limits, curve_text, draw_curve
 from perfport.report.comparison_page import change_drawings, change_rows, comparison_headline
 from perfport.report.content import EnvironmentInfluences, Missing, ReportData
 from perfport.report.document import Drawing, drawing, render_page, write_page
+from perfport.report.front_figure import draw_front
 from perfport.report.rows import fact_rows, point_rows, rank_terms, setting_rows
 
 __all__ = ["render", "write_report"]
@@ -79,6 +80,12 @@ def _drawings(data: ReportData) -> Iterator[Drawing]:
             "choice",
             f"The {label} of the default and of the recommended configuration. {wording.headline(data)}",
             figures.draw_choice(data.recommendation, data.property),
+        )
+    if data.trade_off is not None and len(data.trade_off.goal.objectives) > 1:
+        yield drawing(
+            "front",
+            f"The {len(data.trade_off.offers)} configurations no other one beats, by {data.trade_off.goal}.",
+            draw_front(data.trade_off, units=wording.units_of(data.options)),
         )
     if not isinstance(data.comparison, Missing) and data.comparison.rows:
         errors = ", ".join(f"{row.name} {wording.format_pct(row.mape_pct)}" for row in data.comparison.rows)
