@@ -22,9 +22,11 @@ SHORT = Protocol(budget_s=0.1, min_time_s=0.02, warm_up_max_s=0.1)
 
 def measured(folder: Path, spec: EnvironmentSpec, *changes: dict[str, Level | None]) -> list[Measurement]:
     """The default configuration, and it with each of the changes."""
-    pytest.importorskip(spec.system, reason=f"{spec.system} is not installed")
+    is_litert = spec.system == "litert"
+    package = "ai_edge_litert" if is_litert else spec.system
+    pytest.importorskip(package, reason=f"{package} is not installed")
     try:
-        network(spec.network)
+        network(spec.network, "tflite" if is_litert else "onnx")
     except MissingPackageError as error:
         pytest.skip(error.message)
     rig = rig_of(spec)
@@ -80,3 +82,17 @@ def test_a_variable_and_a_processor_set_for_the_environment_reach_the_child(tmp_
     assert found.status is Status.OK
     facts = found.environment.software
     assert (facts["set.ONEDNN_VERBOSE"], facts["set.cpus"]) == ("0", "0")
+
+
+def test_a_network_that_8_bits_break_is_wrong_not_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFPORT_CACHE_DIR", str(tmp_path / "cache"))
+    spec = EnvironmentSpec(name="det", system="onnxruntime", network="ppocr_det", workload={"side": 64})
+    found = measured(tmp_path, spec, {"precision": "int8_dynamic"})
+    assert [measurement.status for measurement in found] == [Status.OK, Status.FAILED]
+    assert found[1].reason.startswith("wrong output: output 0 differs")
+    assert not found[1].repetitions
+
+
+def test_litert_is_measured_with_its_kernels(tmp_path: Path) -> None:
+    spec = EnvironmentSpec(name="face", system="litert", network="face_landmark")
+    check(measured(tmp_path, spec, {"kernels": "builtin"}, {"threads": 1}))
