@@ -93,6 +93,6 @@ def test_a_network_that_8_bits_break_is_wrong_not_fast(tmp_path: Path, monkeypat
     assert not found[1].repetitions
 
 
-def test_litert_is_measured_with_its_kernels(tmp_path: Path) -> None:
+def test_litert_is_measured_with_its_delegate(tmp_path: Path) -> None:
     spec = EnvironmentSpec(name="face", system="litert", network="face_landmark")
-    check(measured(tmp_path, spec, {"kernels": "builtin"}, {"threads": 1}))
+    check(measured(tmp_path, spec, {"delegate_node_fusion": False}, {"threads": 1}))
