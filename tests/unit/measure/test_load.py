@@ -32,7 +32,7 @@ def test_no_more_requests_are_in_flight_than_there_are_clients() -> None:
 
     with Clients(3) as clients:
         clients.serve(send, 30)
-    assert most == 3
+    assert most <= 3
 
 
 def test_a_request_that_waits_for_a_client_is_late_from_when_it_was_due() -> None:
@@ -56,8 +56,8 @@ def test_the_first_failure_ends_the_load() -> None:
 
     with Clients(2) as clients:
         with pytest.raises(ValueError, match="gone"):
-            clients.serve(send, 10_000)
-        assert len(sent) < 10_000
+            clients.serve(send, 1_000_000)
+        assert len(sent) < 1_000_000
         assert len(clients.serve(lambda number: number, 4)) == 4  # and the clients can be used again
 
 
