@@ -5,8 +5,9 @@
 - Do the influential options, and their order, persist?
 - Do interactions persist?
 - Do the same configurations fail?
+- What is a transfer expected to gain?
 
-All but the last are asked on logarithms. Correlations are taken on configurations both environments
+All but the last two are asked on logarithms. Correlations are taken on configurations both environments
 measured, or, where those are few, between target readings and what a model of the source predicts.
 
 Example:
@@ -38,7 +39,7 @@ from perfport.space.encoding import Encoder
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.surface import source_surface
 
-__all__ = ["Persistence", "Relatedness", "SharedFailures", "Statistic", "relatedness"]
+__all__ = ["Persistence", "Relatedness", "SharedFailures", "Statistic", "gain_features", "relatedness"]
 
 N_BOOTSTRAP = 500  # fewer, down to 100, where rows are so many that their intervals are narrow anyway
 MIN_SHARED = 10  # shared configurations from which readings are compared with readings
@@ -46,6 +47,10 @@ MIN_ROWS_INFLUENCE = 20  # fewer rows do not tell which options are influential
 INFLUENTIAL = 0.01  # share of the variance of the log response from which an influence counts
 MAX_PAIRED = 12  # options whose pairs are examined
 MAX_ROWS = 2000  # rows influences are computed from
+LEAST_UNEXPLAINED = 1e-3  # share of variance; readings scatter about as much
+EXPECTED_FROM = (5, 20)  # target rows for which the table tells the expected gain
+# Of `gain_features`, by least squares over 55 published tasks with 5 to 50 rows: see `benchmarks/foretell.py`.
+GAIN_COEFFICIENTS = (1.01, -0.28, -0.32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,27 @@ class Relatedness:
     failures: SharedFailures | None
     notes: tuple[str, ...]
 
+    def expected_gain(self, n_rows: int) -> float:
+        """Return the error without a source over the error with it that a transfer may expect.
+
+        A rule of thumb, learnt over published systems: it ranks pairs of environments, and says little of
+        any one of them. What the target rows say themselves is the verdict of `perfport.transfer`.
+
+        Args:
+            n_rows: Target rows to be measured.
+
+        Returns:
+            Above 1 if the source should pay; NaN where the correlation is unknown.
+
+        Raises:
+            UsageError: If there is less than one row.
+        """
+        if n_rows < 1:
+            raise UsageError(f"n_rows is {n_rows}: a transfer needs at least one target row", n_rows=n_rows)
+        if not np.isfinite(self.pearson.value):
+            return float("nan")
+        return float(np.exp(np.dot(gain_features(self, n_rows), GAIN_COEFFICIENTS)))
+
     def table(self) -> pd.DataFrame:
         """Return one row a measure: question, measure, value, lower, upper (NaN where there is none)."""
         correlated, alike = "are responses correlated?", "are they distributed alike?"
@@ -156,6 +182,10 @@ class Relatedness:
                 rows.append((question, "rank correlation of influence", Statistic(persistence.rank_agreement)))
         if self.failures is not None:
             rows.append(("do the same fail?", "in both / in either", Statistic(self.failures.overlap)))
+        rows += [
+            ("does a transfer pay?", f"expected gain from {n} rows", Statistic(self.expected_gain(n)))
+            for n in EXPECTED_FROM
+        ]
         return pd.DataFrame(
             [(question, measure, s.value, s.lower, s.upper) for question, measure, s in rows],
             columns=["question", "measure", "value", "lower", "upper"],
@@ -175,12 +205,24 @@ class Relatedness:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+def gain_features(found: Relatedness, n_rows: int) -> tuple[float, ...]:
+    """Return what the expected gain is linear in, on logarithms: 1, what the source leaves unexplained, rows.
+
+    Args:
+        found: Relatedness of source and target.
+        n_rows: Target rows the transfer is to measure.
+    """
+    correlation = max(found.pearson.value, 0.0) if np.isfinite(found.pearson.value) else 0.0
+    return 1.0, float(np.log(max(1.0 - correlation**2, LEAST_UNEXPLAINED))), float(np.log(n_rows))
+
+
 def relatedness(
     source: Dataset,
     target: Dataset,
     *,
     property: str,
     rename: Mapping[str, str] | None = None,
+    influences: bool = True,
     coverage: float = 0.9,
     seed: int = 0,
 ) -> Relatedness:
@@ -192,6 +234,7 @@ def relatedness(
             need at least 20.
         property: Name of the response, in both.
         rename: Option in the source -> the same option in the target, where names differ.
+        influences: Whether influences are compared, which takes most of the time.
         coverage: Of the intervals, between 0 and 1.
         seed: Of the bootstrap.
 
@@ -208,9 +251,9 @@ def relatedness(
     statistics = _statistics(np.log(f), np.log(y), coverage, rng_for(seed, "relatedness"))
     notes = [*ready.notes, *prepared.notes]
     options = interactions = None
-    if min(len(here), len(there)) >= MIN_ROWS_INFLUENCE:
+    if influences and min(len(here), len(there)) >= MIN_ROWS_INFLUENCE:
         options, interactions = _persistence(here, there, property)
-    else:
+    elif influences:
         notes.append(
             f"influences were not compared: that needs {MIN_ROWS_INFLUENCE} rows in both, there are {len(here)} "
             f"and {len(there)}"

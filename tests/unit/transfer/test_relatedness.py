@@ -160,11 +160,22 @@ def test_the_table_and_the_text_ask_the_questions() -> None:
     found = relatedness(SOURCE, SOURCE, property="time_s")
     table = found.table()
     assert list(table.columns) == ["question", "measure", "value", "lower", "upper"]
-    assert len(table) == 12
+    assert len(table) == 14
     text = str(found)
     assert text.splitlines()[0] == "'source' -> 'source', time_s: 48 rows, shared configurations"
     for question in table["question"].unique():
         assert question in text
+
+
+def test_a_source_is_expected_to_gain_more_the_more_it_explains_and_the_fewer_rows_there_are() -> None:
+    itself = relatedness(SOURCE, SOURCE, property="time_s")
+    other = relatedness(SOURCE, dataset(time_of(clock=2, threads=-0.5), "target"), property="time_s")
+    assert itself.expected_gain(5) > other.expected_gain(5)
+    assert itself.expected_gain(5) > itself.expected_gain(50) > 0
+    single = relatedness(SOURCE, SOURCE.take([0]), property="time_s")
+    assert np.isnan(single.expected_gain(5))
+    with pytest.raises(UsageError, match="at least one target row"):
+        itself.expected_gain(0)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
