@@ -10,7 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.unit.report.samples import TIME, sample_choice, sample_configurations, sample_report
+from tests.unit.report.samples import (
+    TIME,
+    sample_changes,
+    sample_choice,
+    sample_configurations,
+    sample_curve,
+    sample_report,
+)
 
 from perfport.data.environment import Environment
 from perfport.errors import StoreError, UsageError
@@ -233,7 +240,15 @@ def hostile_report() -> ReportData:
             report.comparison, rows=(ErrorRow(HOSTILE, 1.0, 1.0, None, 2),), chosen=HOSTILE, replicate=Missing(HOSTILE)
         ),
         predictions=dataclasses.replace(report.predictions, configurations=frame),
-        influences=(EnvironmentInfluences(HOSTILE, "target", (Influence((HOSTILE,), 0.5, "mixed", HOSTILE),)),),
+        influences=(
+            EnvironmentInfluences(
+                HOSTILE,
+                "target",
+                (Influence((HOSTILE,), 0.5, "mixed", HOSTILE),),
+                (dataclasses.replace(sample_curve(), option=HOSTILE),),
+            ),
+        ),
+        changes=sample_changes(HOSTILE, HOSTILE),
         recommendation=dataclasses.replace(sample_choice(), configuration=levels, verified=Missing(HOSTILE)),
         verdict=Verdict("helped", {HOSTILE: 1.0}, 1.0, 2.0, (HOSTILE,)),
         reproduction=Reproduction(HOSTILE, 0, {HOSTILE: HOSTILE}, HOSTILE),
