@@ -36,6 +36,8 @@ def main() -> None:
     console = Console(stderr=True)
     if given.measure:
         _measure(Campaign.read(given.campaign), given.store, given.tables, console)
+    if not given.tables.is_dir():
+        raise SystemExit(f"there are no recorded tables at {given.tables}; add --measure to make them")
     spec = StudySpec.read(given.study)
     executor: Executor = SerialExecutor() if given.workers == 1 else ProcessExecutor(given.workers)
     with MeasuringProgress(console, spec.name) as shown:
