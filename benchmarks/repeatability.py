@@ -36,8 +36,9 @@ OURS = Protocol(budget_s=0.6, min_time_s=0.2, warm_up_max_s=0.3)
 NAIVE = Protocol(
     scheduling="plain", warm_up_runs=1, warm_up_max_s=0.0, min_repetitions=10, max_repetitions=10, min_time_s=0.0
 )
-# Levels that compute something else or cannot be built are outcomes, but there is nothing to repeat.
-LEVELS = {"precision": ("f32",), "execution_order": ("default",)}
+# Levels that compute something else or cannot be built are outcomes, but there is nothing to repeat; batches and
+# requests in flight only make it longer.
+LEVELS = {"precision": ("f32",), "execution_order": ("default",), "batch": (1,), "requests": (1,)}
 CONDITIONS = ("quiet", "loaded")
 Configuration = Mapping[str, Level | None]
 
