@@ -194,7 +194,6 @@ def _prior(
 
 
 def _helped(sources: Sequence[Dataset], told: Dataset, property: str) -> bool:
-    """Return whether the (prepared) sources foretell the measured rows better than these foretell each other."""
+    """Return whether the (prepared) sources clearly help to foretell the measured rows, as the verdict would say."""
     target = prepare_target(told, property=property).dataset
-    gain = Auto().fit(sources, target, property=property, rng=rng_for(0, "trust")).verdict.gain
-    return gain is None or gain > 1.0
+    return Auto().fit(sources, target, property=property, rng=rng_for(0, "trust")).verdict.decision == "helped"
