@@ -224,7 +224,8 @@ def test_limits_end_a_run_and_say_so(store: Store, lease: Path) -> None:
 
 
 def test_the_time_given_is_kept_within_a_measurement_that_would_take_longer(store: Store, lease: Path) -> None:
-    campaign = Campaign.from_yaml(SLEEPING.replace("budget_s: 0.25, min_time_s: 0.2", "budget_s: 20, min_time_s: 10"))
+    long = "budget_s: 20, min_time_s: 10, max_repetitions: 100000"
+    campaign = Campaign.from_yaml(SLEEPING.replace("budget_s: 0.25, min_time_s: 0.2", long))
     # Long enough to begin, not to end, the first measurement.
     result = run_campaign(campaign, store, max_time_s=3.0, lease=lease)
     assert (result.n_measured, result.stopped_by) == (0, "max_time")

@@ -6,8 +6,8 @@ Example:
     >>> points = np.array([[1.0, 4.0], [2.0, 2.0], [3.0, 3.0], [4.0, 1.0]])
     >>> front(points).tolist()
     [0, 1, 3]
-    >>> hypervolume(points, np.array([5.0, 5.0]))
-    12.0
+    >>> float(hypervolume(points, np.array([5.0, 5.0])))
+    11.0
     >>> knee(points[front(points)])
     1
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from perfport.errors import MissingPackageError, UsageError
+from perfport.measure import networks
 from perfport.measure.base import Absent
 from perfport.measure.inputs import check_workload, make_inputs
 from perfport.measure.networks import (
@@ -45,7 +46,9 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_a_missing_package_is_told_with_its_command(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(zoo, "find_spec", lambda _: None)
     monkeypatch.setitem(sys.modules, "torch", None)
+    # Whoever imported it before left it in the package as well.
     monkeypatch.delitem(sys.modules, "perfport.measure.networks.architectures", raising=False)
+    monkeypatch.delattr(networks, "architectures", raising=False)
     monkeypatch.setenv("PERFPORT_CACHE_DIR", str(tmp_path))
     form: Form = "tflite" if name.startswith("face") else "onnx"
     with pytest.raises(MissingPackageError, match="pip install") as caught:
