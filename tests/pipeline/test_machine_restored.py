@@ -1,6 +1,7 @@
 """A campaign that sets this machine and is killed: `perfport doctor --restore` puts back what was found."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -59,19 +60,29 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["subproc
         process.kill()
 
 
-def group_when_set() -> Path:
-    """Wait until both are in the journal; return the control group of the child."""
+def stopped_when_set(runner: "subprocess.Popen[bytes]") -> Path:
+    """Stop the runner while huge pages and a quota are set; return the control group of the child."""
     deadline = time.monotonic() + 60
-    entries: dict[str, Entry] = {}
-    while set(entries) != {"hugepages", "cpu_quota"} and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if set_by_runner().keys() == {"hugepages", "cpu_quota"}:
+            runner.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)
+            # The measurement may have ended before the signal came: looked at again, now that it stands still.
+            entries = set_by_runner()
+            if entries.keys() == {"hugepages", "cpu_quota"}:
+                return Path(entries["cpu_quota"].state["group"])
+            runner.send_signal(signal.SIGCONT)
         time.sleep(0.01)
-        entries = {entry.actuator: entry for entry in Journal().entries()}
-    return Path(entries["cpu_quota"].state["group"])
+    raise AssertionError("nothing was set within a minute")
+
+
+def set_by_runner() -> dict[str, Entry]:
+    return {entry.actuator: entry for entry in Journal().entries()}
 
 
 def test_after_kill_the_machine_is_put_back_and_the_campaign_goes_on(runner: "subprocess.Popen[bytes]") -> None:
     found = HugePages().options[0].default
-    group = group_when_set()
+    group = stopped_when_set(runner)
     runner.kill()
     runner.wait()
     restored = perfport("doctor", "--restore")
@@ -88,8 +99,9 @@ def test_after_kill_the_machine_is_put_back_and_the_campaign_goes_on(runner: "su
 
 
 def test_a_request_to_end_restores_before_it_ends(runner: "subprocess.Popen[bytes]") -> None:
-    group = group_when_set()
+    group = stopped_when_set(runner)
     runner.terminate()
+    runner.send_signal(signal.SIGCONT)
     assert runner.wait(60) == 128 + signal.SIGTERM
     assert Journal().entries() == []
     assert not group.exists()

@@ -19,7 +19,9 @@ def fingerprint_of(connection: sa.Connection, environment: str | Environment, wh
     Raises:
         StoreError: If the store has none such, or several of that name; `where` names the store.
     """
-    known = list(connection.execute(sa.select(ENVIRONMENT.c.fingerprint, ENVIRONMENT.c.name)))
+    known = list(
+        connection.execute(sa.select(ENVIRONMENT.c.fingerprint, ENVIRONMENT.c.name).order_by(ENVIRONMENT.c.id))
+    )
     asked = environment.fingerprint if isinstance(environment, Environment) else environment
     if asked in {row.fingerprint for row in known}:
         return asked

@@ -347,8 +347,10 @@ class Store:
             )
             if campaign is not None:
                 query = query.where(CAMPAIGN.c.name == campaign)
-            specs = {row.name: row.spec for row in connection.execute(query)}
-            query_names = sa.select(ENVIRONMENT.c.name).where(ENVIRONMENT.c.fingerprint == fingerprint)
+            specs = {row.name: row.spec for row in connection.execute(query.order_by(CAMPAIGN.c.id))}
+            query_names = (
+                sa.select(ENVIRONMENT.c.name).where(ENVIRONMENT.c.fingerprint == fingerprint).order_by(ENVIRONMENT.c.id)
+            )
             names = list(connection.execute(query_names).scalars())
         stated = {name: _space_text(spec, names) for name, spec in specs.items()}
         texts = {name: text for name, text in stated.items() if text is not None}
