@@ -5,7 +5,7 @@ rows) is explained, exactly and from a sample of 2000 configurations, and held a
 means (Sobol' 1993), by pandas, over all configurations. Spaces with constraints, which the tables do not have, are
 planted; their reference is the definition for dependent options (Hooker 2007) by dense least squares.
 
-    python benchmarks/influence_shares.py ../shared/data
+    python benchmarks/influence_shares.py FOLDER            # of tables
     python benchmarks/influence_shares.py --million
 """
 
