@@ -25,9 +25,7 @@ from perfport.advise.regression import RegressionCheck, check_regression
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Fact
 from perfport.data.measurement import Property, Status
-from perfport.data.standing import WORST_KEPT, grade_rank
 from perfport.measure.base import Configuration, Outcome, Session
-from perfport.measure.grading import judge
 from perfport.measure.protocol import Protocol
 from perfport.measure.rig import Rig, make_rig
 from perfport.measure.rows import configurations_of
@@ -59,27 +57,14 @@ class SilentlyOff(OnnxRuntimeSystem):
 
 
 def measured(runner: Runner, rigs: Mapping[str, Rig], rows: pd.DataFrame, rng: np.random.Generator) -> list[Dataset]:
-    """Measure the rows on every rig, in turn; a row that fails has no response.
-
-    Rows that were too disturbed to count are made again at the end, once, as a campaign does.
-    """
+    """Measure the rows on every rig, in turn; a row that fails has no response."""
     runner.end_children()
     names = list(rigs)
-    configurations = configurations_of(rigs[names[0]].space, rows)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
-    for configuration in configurations:
+    for configuration in configurations_of(rigs[names[0]].space, rows):
         for name in rng.permutation(names).tolist():
             outcomes[name].append(runner.measure(rigs[name], configuration))
-    for row, configuration in enumerate(configurations):
-        for name in rng.permutation(names).tolist():
-            if _rank(outcomes[name][row]) > grade_rank(WORST_KEPT):
-                again = runner.measure(rigs[name], configuration)
-                outcomes[name][row] = min(outcomes[name][row], again, key=_rank)
     return [_dataset(rigs[name], rows, outcomes[name]) for name in names]
-
-
-def _rank(outcome: Outcome) -> int:
-    return grade_rank(judge(outcome, PROTOCOL).grade)
 
 
 def _dataset(rig: Rig, rows: pd.DataFrame, outcomes: Sequence[Outcome]) -> Dataset:
