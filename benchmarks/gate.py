@@ -27,9 +27,9 @@ from perfport.data.environment import Fact
 from perfport.data.measurement import Property, Status
 from perfport.measure.base import Configuration, Outcome, Session
 from perfport.measure.protocol import Protocol
-from perfport.measure.rig import Rig, make_rig
 from perfport.measure.rows import configurations_of
-from perfport.measure.runner import Runner
+from perfport.measure.runner.rig import Rig, make_rig
+from perfport.measure.runner.runner import Runner
 from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
 from perfport.seeding import rng_for
 from perfport.space.space import Space

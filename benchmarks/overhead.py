@@ -17,7 +17,7 @@ from pathlib import Path
 from perfport.data.measurement import Measurement
 from perfport.data.store import Store
 from perfport.measure.campaign import Campaign, run_campaign
-from perfport.measure.spec import EnvironmentSpec
+from perfport.measure.campaign.spec import EnvironmentSpec
 
 GOAL = 0.15
 # Levels that compute something else or cannot be built fail at once, and are all overhead.

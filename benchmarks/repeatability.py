@@ -21,14 +21,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfport.measure.grading import judge
-from perfport.measure.lease import device_lease
-from perfport.measure.probe import usable_threads
+from perfport.measure.campaign.spec import EnvironmentSpec, rig_of
+from perfport.measure.machine.lease import device_lease
+from perfport.measure.machine.probe import usable_threads
 from perfport.measure.protocol import Protocol
-from perfport.measure.rig import Rig
+from perfport.measure.quality.grading import judge
 from perfport.measure.rows import configurations_of
-from perfport.measure.runner import Runner
-from perfport.measure.spec import EnvironmentSpec, rig_of
+from perfport.measure.runner.rig import Rig
+from perfport.measure.runner.runner import Runner
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 

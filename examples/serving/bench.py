@@ -11,8 +11,8 @@ from pathlib import Path
 
 import onnxruntime
 
-from perfport.measure.inputs import make_inputs
 from perfport.measure.networks import network
+from perfport.measure.networks.inputs import make_inputs
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import onnxruntime
 
-from perfport.measure.inputs import make_inputs
 from perfport.measure.networks import network
+from perfport.measure.networks.inputs import make_inputs
 
 _MOST_TOKENS = 1000
 

@@ -19,7 +19,7 @@ from perfport.data.store import Store
 from perfport.data.tables import SystemTables, read_tables, write_tables
 from perfport.executors import Executor, ProcessExecutor, SerialExecutor
 from perfport.measure.campaign import Campaign, run_campaign
-from perfport.measure.noise import replicate_error
+from perfport.measure.quality.noise import replicate_error
 from perfport.report.progress import MeasuringProgress
 from perfport.report.study_page import write_study_page
 from perfport.study.run import run_study

@@ -28,11 +28,11 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import Measurement, Property, Status
 from perfport.data.store import Store
 from perfport.measure.campaign import EnvironmentSpec, measure_configurations
+from perfport.measure.campaign.spec import rig_of
 from perfport.measure.doctor import doctor
-from perfport.measure.noise import ReplicateError, replicate_error
 from perfport.measure.protocol import Protocol
-from perfport.measure.rig import Rig
-from perfport.measure.spec import rig_of
+from perfport.measure.quality.noise import ReplicateError, replicate_error
+from perfport.measure.runner.rig import Rig
 from perfport.model.rows import usable_rows
 from perfport.report.assembly import (
     changes_of,

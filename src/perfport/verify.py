@@ -19,9 +19,9 @@ from perfport.data.measurement import FloatArray, Measurement, Property, Status,
 from perfport.data.store import Store
 from perfport.errors import UsageError
 from perfport.measure.campaign import ProgressCallback, measure_configurations
+from perfport.measure.campaign.side_by_side import measure_side_by_side
 from perfport.measure.protocol import Protocol
-from perfport.measure.rig import Rig
-from perfport.measure.side_by_side import measure_side_by_side
+from perfport.measure.runner.rig import Rig
 from perfport.report.content import Choice, Estimate, Missing, VerifiedOffer
 from perfport.transfer.transferred import TransferredModel
 

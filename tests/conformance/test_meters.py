@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from tests import trees
-from tests.unit.measure.fake_zeus import FakeMonitor
+from tests.unit.measure.meters.fake_zeus import FakeMonitor
 
 from perfport.measure.base import Meter
 from perfport.measure.meters.battery import BatteryMeter

@@ -13,7 +13,7 @@ from perfport.data.measurement import Property
 from perfport.errors import MissingPackageError, UsageError
 from perfport.measure.base import AddsReadings, HasOutput, HasProperties, System
 from perfport.measure.networks import Form, network
-from perfport.measure.outputs import wrong_output
+from perfport.measure.runner.outputs import wrong_output
 from perfport.measure.systems import make_system
 from perfport.measure.systems.network_options import WAVES
 from perfport.measure.systems.replay import ReplaySystem

@@ -15,12 +15,12 @@ from perfport.data.measurement import Measurement, Status
 from perfport.data.store import Store
 from perfport.errors import MeasurementError, MissingPackageError, UsageError
 from perfport.measure.campaign import Campaign, Progress, measure_configurations, plan_campaign, run_campaign
-from perfport.measure.lease import device_lease
-from perfport.measure.noise import replicate_error
-from perfport.measure.plan import Task
+from perfport.measure.campaign.plan import Task
+from perfport.measure.campaign.side_by_side import measure_side_by_side
+from perfport.measure.campaign.spec import EnvironmentSpec
+from perfport.measure.machine.lease import device_lease
 from perfport.measure.protocol import Protocol
-from perfport.measure.side_by_side import measure_side_by_side
-from perfport.measure.spec import EnvironmentSpec
+from perfport.measure.quality.noise import replicate_error
 from perfport.measure.systems.synthetic import SyntheticSystem
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measuring needs POSIX process groups")

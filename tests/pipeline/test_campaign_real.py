@@ -10,9 +10,9 @@ from perfport.data.measurement import Measurement, Status
 from perfport.data.store import Store
 from perfport.errors import MissingPackageError
 from perfport.measure.campaign import measure_configurations
+from perfport.measure.campaign.spec import EnvironmentSpec, rig_of
 from perfport.measure.networks import network
 from perfport.measure.protocol import Protocol
-from perfport.measure.spec import EnvironmentSpec, rig_of
 from perfport.space.options import Level
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measuring needs POSIX process groups")

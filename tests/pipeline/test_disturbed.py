@@ -17,9 +17,9 @@ from perfport.data.measurement import configuration_key
 from perfport.data.store import Store
 from perfport.measure.base import Configuration, Session
 from perfport.measure.campaign import Campaign, Remeasure, measure_configurations, plan_campaign, run_campaign
-from perfport.measure.drift import drift_of
 from perfport.measure.protocol import Protocol
-from perfport.measure.rig import Rig, make_rig
+from perfport.measure.quality.drift import drift_of
+from perfport.measure.runner.rig import Rig, make_rig
 from perfport.measure.systems.synthetic import SyntheticSystem
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measuring needs POSIX process groups")

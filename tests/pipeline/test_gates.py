@@ -44,6 +44,7 @@ def make(target: str, folder: Path) -> subprocess.CompletedProcess[str]:
             "space.planted -> perfport.data",
         ),
         ("imports", "src/perfport/transfer/planted.py", "import perfport.measure.base\n", "BROKEN"),
+        ("imports", "src/perfport/measure/machine/planted.py", "import perfport.measure.runner.rig\n", "BROKEN"),
         ("imports", "src/perfport/space/planted.py", "import onnxruntime\n", "BROKEN"),
         ("imports", "src/perfport/unlisted.py", '"""Has no place in the house."""\n', "unlisted"),
     ],

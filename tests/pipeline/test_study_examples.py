@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from perfport.data.tables import SystemTables, read_tables
-from perfport.measure.spec import Campaign
+from perfport.measure.campaign.spec import Campaign
 from perfport.study.run import run_study
 from perfport.study.spec import StudySpec
 from perfport.study.summary import summarise

@@ -22,8 +22,8 @@ from perfport.space.space import Space
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from perfport.measure.rig import Rig
-    from perfport.measure.spec import Campaign
+    from perfport.measure.campaign.spec import Campaign
+    from perfport.measure.runner.rig import Rig
 
 __all__ = [
     "Measured",
@@ -159,7 +159,7 @@ def rig_of_campaign(path: Path, environment: str) -> "tuple[Rig, Campaign]":
     Raises:
         UsageError: If the campaign has no such environment.
     """
-    from perfport.measure.spec import Campaign, rig_of
+    from perfport.measure.campaign.spec import Campaign, rig_of
 
     campaign = Campaign.read(path)
     for spec in campaign.environments:

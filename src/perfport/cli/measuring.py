@@ -10,8 +10,8 @@ from perfport.cli.tables import StoreOption
 
 if TYPE_CHECKING:
     from perfport.measure.campaign import Campaign, CampaignResult
-    from perfport.measure.plan import Plan
-    from perfport.measure.quality import CampaignQuality
+    from perfport.measure.campaign.plan import Plan
+    from perfport.measure.quality.summary import CampaignQuality
 
 __all__ = ["CampaignArgument", "doctor", "measure", "plan"]
 
@@ -130,7 +130,7 @@ def _run(
 ) -> tuple["CampaignResult", "CampaignQuality"]:
     from perfport.data.store import Store
     from perfport.measure.campaign import run_campaign
-    from perfport.measure.quality import quality_of
+    from perfport.measure.quality.summary import quality_of
     from perfport.report.progress import MeasuringProgress
 
     with Store.open(store) as opened:

@@ -31,7 +31,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 Direction = Literal["minimise", "maximise", "unclear"]
 
-# Best first; what they mean is said where they are given, in `perfport.measure.grading`.
+# Best first; what they mean is said where they are given, in `perfport.measure.quality.grading`.
 GRADES = ("A", "B", "C", "D")
 
 _UNIT_OF_ENDING = {unit: unit for unit in ("s", "ms", "us", "ns", "mJ", "kJ", "J", "mW", "W", "Hz", "MHz", "GHz")}

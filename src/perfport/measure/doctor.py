@@ -15,10 +15,10 @@ from perfport.errors import MissingPackageError, PerfError
 from perfport.measure import actuators, meters, systems
 from perfport.measure.actuators import Journal, Restored, restore_abandoned
 from perfport.measure.base import Absent, Actuator, Availability, Available
-from perfport.measure.conditions import conditions_now, process_conditions, stolen_s
-from perfport.measure.lease import device_lease
+from perfport.measure.machine.conditions import conditions_now, process_conditions, stolen_s
+from perfport.measure.machine.lease import device_lease
+from perfport.measure.machine.probe import hardware_facts, software_facts
 from perfport.measure.networks import Form, ask_network, known_networks, network
-from perfport.measure.probe import hardware_facts, software_facts
 
 __all__ = ["Check", "DoctorReport", "NoiseTest", "doctor", "noise_self_test", "restore_machine"]
 

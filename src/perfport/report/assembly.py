@@ -17,8 +17,8 @@ from perfport.advise.rendering import level_text
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import GRADES, Measurement, Status
 from perfport.data.standing import standing
-from perfport.measure.noise import ReplicateError, replicate_error
-from perfport.measure.probe import package_version
+from perfport.measure.machine.probe import package_version
+from perfport.measure.quality.noise import ReplicateError, replicate_error
 from perfport.model.base import PerformanceModel
 from perfport.model.metrics import errors
 from perfport.model.rows import usable_rows

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from perfport.measure.drift import FLAGGED, MIN_SENTINELS, Drift
-from perfport.measure.quality import CampaignQuality, EnvironmentQuality
+from perfport.measure.quality.drift import FLAGGED, MIN_SENTINELS, Drift
+from perfport.measure.quality.summary import CampaignQuality, EnvironmentQuality
 from perfport.report.terminal import plain, simple_table
 from perfport.report.wording import format_duration, format_pct, grades_text
 

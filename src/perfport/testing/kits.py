@@ -35,10 +35,10 @@ from perfport.measure.base import (
     System,
     TellsProvenance,
 )
-from perfport.measure.outputs import wrong_output
+from perfport.measure.properties import PRIMARY
 from perfport.measure.protocol import Protocol
 from perfport.measure.rows import configurations_of
-from perfport.measure.timing import PRIMARY
+from perfport.measure.runner.outputs import wrong_output
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from perfport.advise.export import export
 from perfport.measure.base import HasOutput
-from perfport.measure.inputs import make_inputs
 from perfport.measure.networks import network
+from perfport.measure.networks.inputs import make_inputs
 from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
 from perfport.measure.systems.onnxruntime_options import session_options
 from perfport.measure.systems.openvino import OpenVinoSystem

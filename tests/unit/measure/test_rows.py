@@ -8,8 +8,8 @@ import pytest
 
 from perfport.data.environment import Environment
 from perfport.data.measurement import Measurement, Status
+from perfport.measure.campaign.side_by_side import SideBySide
 from perfport.measure.rows import configurations_of
-from perfport.measure.side_by_side import SideBySide
 from perfport.space.options import Option
 from perfport.space.space import Space
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from perfport.errors import ActuationError
 from perfport.measure.actuators.files import same_level
 from perfport.measure.base import Absent, Availability, Available
-from perfport.measure.nvidia import Gpu, open_nvml, visible_gpus
+from perfport.measure.machine.nvidia import Gpu, open_nvml, visible_gpus
 from perfport.space.options import Level, Option
 
 __all__ = ["NvmlSettings"]

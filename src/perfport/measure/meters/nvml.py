@@ -13,9 +13,9 @@ from typing import Any
 from perfport.data.measurement import Property
 from perfport.errors import MeterUnavailableError
 from perfport.measure.base import Absent, Availability, Available
+from perfport.measure.machine.nvidia import Gpu, open_nvml, visible_gpus
 from perfport.measure.meters.power import Integral, PowerSampler
 from perfport.measure.meters.properties import part_energy
-from perfport.measure.nvidia import Gpu, open_nvml, visible_gpus
 
 __all__ = ["NvmlMeter"]
 

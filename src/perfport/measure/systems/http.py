@@ -33,11 +33,11 @@ from perfport.data.environment import Fact
 from perfport.data.measurement import Property
 from perfport.errors import MeasurementError, UsageError
 from perfport.measure.base import Configuration, Session
-from perfport.measure.load import Clients, Served, poisson_arrivals_s
 from perfport.measure.networks.cache import identity_of
 from perfport.measure.properties import CPU_TIME, INFERENCE_TIME, LATENCY
 from perfport.measure.systems.answers import array_at
 from perfport.measure.systems.http_client import Answer, HttpClient, checked_url
+from perfport.measure.systems.load import Clients, Served, poisson_arrivals_s
 from perfport.measure.systems.program import check_names, completed
 from perfport.measure.systems.server import Server, free_port
 from perfport.measure.systems.templates import fill, fill_document, names_in

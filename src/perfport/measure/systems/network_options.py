@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from perfport.errors import InvalidConfigurationError, UsageError
 from perfport.measure.base import Configuration
+from perfport.measure.machine.thread_levels import thread_levels
 from perfport.measure.networks import BATCH, Network
-from perfport.measure.thread_levels import thread_levels
 from perfport.space.options import Option
 
 __all__ = ["REQUESTS", "WAVES", "batch_options", "chosen_options", "request_option", "requests_of"]

@@ -17,11 +17,11 @@ from perfport.data.measurement import Property
 from perfport.errors import InvalidConfigurationError
 from perfport.measure import networks
 from perfport.measure.base import Configuration, Session
-from perfport.measure.inputs import batch_of, check_workload, first_of_batch, make_inputs
-from perfport.measure.load import Clients
+from perfport.measure.machine.probe import package_version
 from perfport.measure.networks import BATCH
-from perfport.measure.probe import package_version
+from perfport.measure.networks.inputs import batch_of, check_workload, first_of_batch, make_inputs
 from perfport.measure.properties import CPU_TIME, INFERENCE_TIME, LATENCY
+from perfport.measure.systems.load import Clients
 from perfport.measure.systems.network_options import (
     REQUESTS,
     WAVES,

@@ -16,9 +16,9 @@ from typing import Any
 
 from perfport.data.environment import Fact
 from perfport.errors import MeasurementError, MissingPackageError
-from perfport.measure.inputs import make_inputs
 from perfport.measure.networks import Network
 from perfport.measure.networks.cache import identity_of, made_once
+from perfport.measure.networks.inputs import make_inputs
 from perfport.measure.networks.topologies import import_onnx
 from perfport.measure.systems.onnxruntime_options import import_runtime
 

@@ -18,9 +18,10 @@ from perfport.data.measurement import Property
 from perfport.errors import InvalidConfigurationError, MeasurementError, MissingPackageError, UsageError
 from perfport.measure import networks
 from perfport.measure.base import Configuration, Session
-from perfport.measure.inputs import batch_of, check_workload, first_of_batch, input_shapes, make_inputs
+from perfport.measure.machine.probe import package_version, usable_threads
+from perfport.measure.machine.thread_levels import thread_levels
 from perfport.measure.networks import BATCH
-from perfport.measure.probe import package_version, usable_threads
+from perfport.measure.networks.inputs import batch_of, check_workload, first_of_batch, input_shapes, make_inputs
 from perfport.measure.properties import CPU_TIME, INFERENCE_TIME, LATENCY
 from perfport.measure.systems.network_options import (
     REQUESTS,
@@ -30,7 +31,6 @@ from perfport.measure.systems.network_options import (
     request_option,
     requests_of,
 )
-from perfport.measure.thread_levels import thread_levels
 from perfport.space.options import Option
 
 if TYPE_CHECKING:

@@ -1,0 +1,264 @@
+"""Campaign: what is to be measured where, how and in which order, as one YAML file says it.
+
+    name: threads
+    environments:
+    - {name: small, system: onnxruntime, network: ppocr_det, workload: {side: 192}}
+    - {name: large, system: onnxruntime, network: ppocr_det, workload: {side: 320}}
+    configurations: 40
+    replicates: 10
+
+Unknown keys are errors that name the nearest known one.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+
+from perfport.data.document import Document
+from perfport.data.environment import Fact
+from perfport.errors import UsageError
+from perfport.measure.actuators import options_named
+from perfport.measure.blocks import SENTINEL_BLOCK
+from perfport.measure.protocol import Protocol
+from perfport.measure.runner.rig import Rig, make_rig
+from perfport.measure.systems import make_system
+from perfport.space.options import Level, Option
+from perfport.space.schema import SpaceDocument, parse_yaml
+from perfport.space.space import Space
+
+__all__ = ["Campaign", "EnvironmentSpec", "rig_of"]
+
+_PlainFact = StrictBool | StrictInt | StrictFloat | StrictStr
+SCHEMA_VERSION = 1
+
+
+class EnvironmentSpec(Document):
+    """One environment to measure in.
+
+    Attributes:
+        name: What people call it.
+        system: Name of the system under test, or `module:Class`.
+        network: The network, for systems that run one: a name of the zoo or the path of an ONNX file.
+        workload: Facts about the input (image side, sequence length).
+        settings: Further arguments of the system.
+        actuators: Option -> level that holds for the whole environment; environment variables by
+            their name (`ONEDNN_MAX_CPU_ISA: AVX2`), the processors used as `cpus: "0"`.
+        levels: Option -> the only levels to use, instead of all the system has; one level fixes it.
+        options: Options of the machine to vary as well, beside those of the system: their names, or option ->
+            levels to use. The name of an actuator stands for all its options.
+        space: A space of its own, instead of `levels` and of that of the campaign.
+    """
+
+    name: str = Field(min_length=1)
+    system: str = Field(min_length=1)
+    network: str = ""
+    workload: Mapping[str, _PlainFact] = Field(default_factory=dict)
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    actuators: Mapping[str, _PlainFact] = Field(default_factory=dict)
+    levels: Mapping[str, tuple[_PlainFact, ...]] = Field(default_factory=dict)
+    options: tuple[str, ...] | Mapping[str, tuple[_PlainFact, ...]] = ()
+    space: SpaceDocument | None = None
+
+
+def _known_version(version: object) -> object:
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ValueError(f"version {version} is newer than {SCHEMA_VERSION}, the newest known here; update perfport")
+    return version
+
+
+class Campaign(Document):
+    """Everything a campaign is; two runs of an equal campaign measure the same configurations.
+
+    Attributes:
+        version: Of this format.
+        name: Names the campaign in the store.
+        environments: Where to measure; they are interleaved.
+        space: Options and levels to use in every environment that names none of its own.
+        configurations: How many to draw from the valid ones (the default configuration comes
+            first), or the configurations themselves, which may be invalid.
+        replicates: How many of them each later block measures again; 0 for none.
+        blocks: Number of blocks, the first included, if there are replicates.
+        sentinel_every: After so many configurations each environment measures its first one again, which
+            tells of drift; 0 for never.
+        worst_kept: A row with a worse grade is measured again, after the others.
+        remeasure: How often at most; 0 for never.
+        protocol: How one configuration is measured.
+        meters: Read beside the clock, in a window of their own; recorded as absent where they are.
+        seed: Decides the configurations drawn and the order.
+    """
+
+    model_config = ConfigDict(title="Campaign")
+
+    version: Annotated[Literal[1], BeforeValidator(_known_version)] = 1
+    name: str = Field(min_length=1)
+    environments: tuple[EnvironmentSpec, ...] = Field(min_length=1)
+    space: SpaceDocument | None = None
+    configurations: Annotated[int, Field(ge=1)] | tuple[Mapping[str, _PlainFact | None], ...] = 60
+    replicates: int = Field(default=0, ge=0)
+    blocks: int = Field(default=2, ge=1, le=SENTINEL_BLOCK)
+    sentinel_every: int = Field(default=20, ge=0)
+    worst_kept: Literal["A", "B", "C", "D"] = "C"
+    remeasure: int = Field(default=1, ge=0, le=10)
+    protocol: Protocol = Field(default_factory=Protocol)
+    meters: tuple[str, ...] = ("energy",)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Campaign":
+        names = [environment.name for environment in self.environments]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"environment '{twice}' is given twice; names must differ")
+        if isinstance(self.configurations, tuple) and not self.configurations:
+            raise ValueError("configurations is an empty list; give at least one, or a number to draw")
+        return self
+
+    @classmethod
+    def from_yaml(cls, text: str, file: str = "") -> "Campaign":
+        """Read a campaign from YAML (or JSON, which is YAML).
+
+        Args:
+            text: The document.
+            file: Where it came from, for messages.
+
+        Raises:
+            UsageError: If it is no campaign; one line with file, place and the nearest known key.
+        """
+        prefix = f"{file}: " if file else ""
+        data = parse_yaml(text, file)
+        if not isinstance(data, Mapping):
+            raise UsageError(f"{prefix}a campaign is a mapping with the keys 'name' and 'environments'", file=file)
+        try:
+            return cls(**{str(key): value for key, value in data.items()})
+        except UsageError as error:
+            raise UsageError(f"{prefix}{error.message}", **error.details) from None
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Campaign":
+        """Read a campaign from a file.
+
+        Raises:
+            UsageError: If the file cannot be read or holds no campaign.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise UsageError(f"{path}: cannot be read: {reason}; give a YAML file of a campaign", path=path) from None
+        return cls.from_yaml(text, str(path))
+
+    def to_yaml(self) -> str:
+        """Return the campaign as YAML; `from_yaml` makes an equal one of it."""
+        content = {"version": self.version} | self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the YAML document."""
+        return cls.model_json_schema()
+
+    def rigs(self) -> list[Rig]:
+        """Return the rig of every environment, in order.
+
+        Raises:
+            UsageError: If a system, network, option, level or actuator is not known here.
+            MissingPackageError: If a system or network needs a package that is not installed.
+        """
+        return [rig_of(environment, space=self.space) for environment in self.environments]
+
+
+def rig_of(spec: EnvironmentSpec, *, space: SpaceDocument | None = None) -> Rig:
+    """Return the rig an environment's specification describes.
+
+    Args:
+        spec: The environment.
+        space: Used if `spec` has neither a space nor levels of its own.
+
+    Raises:
+        UsageError: If a system, network, option, level or actuator is not known here.
+        MissingPackageError: If the system or the network needs a package that is not installed.
+    """
+    settings = dict(spec.settings) | ({"network": spec.network} if spec.network else {})
+    system = make_system(spec.system, settings)
+    document = spec.space or (None if spec.levels else space)
+    workload: dict[str, Fact] = dict(spec.workload)
+    chosen = _space_of(document) if document is not None else _restricted(system.space(), spec)
+    return make_rig(
+        spec.name,
+        system,
+        workload=workload,
+        actuators=dict(spec.actuators),
+        space=_with_machine_options(chosen, spec),
+    )
+
+
+def _space_of(document: SpaceDocument) -> Space:
+    return Space(
+        options=document.options,
+        conditions=document.conditions,
+        forbidden=document.forbidden,
+        constraints=document.constraints,
+        name=document.name,
+        constants=document.constants,
+    )
+
+
+def _restricted(space: Space, spec: EnvironmentSpec) -> Space:
+    """Return the space with some options reduced to some of their levels; its rules stay."""
+    if not spec.levels:
+        return space
+    for name, levels in spec.levels.items():
+        option = space.option(name)
+        wrong = [level for level in levels if not option.contains(level)]
+        if wrong or not levels:
+            given = repr(wrong[0]) if wrong else "an empty list"
+            raise UsageError(
+                f"environment '{spec.name}', levels of '{name}': {given} is not possible; {option.allowed}"
+            )
+    return _rebuilt(space, [_with_levels(option, spec.levels.get(option.name)) for option in space.options])
+
+
+def _with_machine_options(space: Space, spec: EnvironmentSpec) -> Space:
+    """Return the space with options of the machine behind those of the system."""
+    if not spec.options:
+        return space
+    levels: Mapping[str, tuple[Level, ...]] = spec.options if isinstance(spec.options, Mapping) else {}
+    added = options_named(spec.options)
+    names = [option.name for option in added]
+    wrong = next((name for name in levels if name not in names or not levels[name]), None)
+    if wrong is not None:
+        raise UsageError(
+            f"environment '{spec.name}', options: '{wrong}' must be an option with at least one level; "
+            f"options here are {', '.join(names)}"
+        )
+    both = sorted(set(names) & set(space.names))
+    if both:
+        raise UsageError(f"environment '{spec.name}': {', '.join(both)} is in the space and in options; keep one")
+    return _rebuilt(space, [*space.options, *(_with_levels(option, levels.get(option.name)) for option in added)])
+
+
+def _rebuilt(space: Space, options: Sequence[Option]) -> Space:
+    """Return the space with other options and its own rules."""
+    return Space(
+        options=options,
+        conditions=space.conditions,
+        forbidden=space.forbidden,
+        constraints=space.constraints,
+        name=space.name,
+        constants=space.constants,
+    )
+
+
+def _with_levels(option: Option, levels: tuple[Level, ...] | None) -> Option:
+    if levels is None:
+        return option
+    fields = option.model_dump(exclude={"lower", "upper"}) | {"values": levels}
+    if option.type == "boolean" and len(levels) == 2:
+        fields["values"] = None
+    # The old default may be gone; the first level takes its place, as for any option without one.
+    if option.default not in levels:
+        fields["default"] = None
+    return Option(**fields)

@@ -1,0 +1,1 @@
+"""The machine measured on: what it is, what happens on it meanwhile, and whose turn it is."""

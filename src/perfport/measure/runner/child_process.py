@@ -1,0 +1,223 @@
+"""The runner's side of one child process: start it, talk with it under a deadline, end it for certain."""
+
+import itertools
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from perfport.errors import MeasurementError
+from perfport.measure.runner.channel import LineBuffer, send
+from perfport.measure.runner.strays import MARK, end_strays, mark_of_this_process
+
+__all__ = ["ChildLostError", "ChildProcess", "ChildTimedOutError"]
+
+EVENTS = frozenset({"ready", "refused", "stage", "window", "window_end", "outcome"})
+
+_CHUNK_BYTES = 1 << 16
+_PRINTED_BYTES = 4096
+_POLL_S = 0.05
+_NUMBERS = itertools.count()
+
+
+class ChildLostError(Exception):
+    """The child is gone or talks nonsense; the text says how it ended."""
+
+
+class ChildTimedOutError(Exception):
+    """The child did not answer in time; it was killed."""
+
+
+class ChildProcess:
+    """A running `perfport.measure.runner.child`, in a process group of its own.
+
+    Args:
+        variables: Environment variables it is started with besides our own; None unsets one.
+
+    Attributes:
+        stage: What the child was last heard to begin.
+        served: Configurations it was given.
+        leaves_traces: Whether it sets what outlives it, and is in the journal.
+    """
+
+    def __init__(self, variables: Mapping[str, str | None] | None = None) -> None:
+        if sys.platform == "win32":
+            raise MeasurementError(
+                "measuring in a child process needs POSIX pipes and process groups, which Windows lacks; use WSL, "
+                "or measure elsewhere and import the tables"
+            )
+        self._mark = f"{mark_of_this_process()}:{next(_NUMBERS)}"
+        child_reads, self._write_fd = os.pipe()
+        self._read_fd, child_writes = os.pipe()
+        try:
+            self._process = _started(child_reads, child_writes, variables or {}, self._mark)
+        except OSError as error:
+            os.close(self._write_fd)
+            os.close(self._read_fd)
+            raise MeasurementError(f"no child process can be started: {error.strerror}") from error
+        finally:
+            os.close(child_reads)
+            os.close(child_writes)
+        self.stage = "start"
+        self.served = 0
+        self.leaves_traces = False
+        self._ending: str | None = None
+        self._buffer = LineBuffer()
+        self._printed = b""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._read_fd, selectors.EVENT_READ, "messages")
+        assert self._process.stdout is not None  # noqa: S101  # a pipe was asked for
+        self._printed_fd = self._process.stdout.fileno()
+        os.set_blocking(self._printed_fd, False)
+        self._selector.register(self._printed_fd, selectors.EVENT_READ, "printed")
+        # NOTE: the end of the message pipe does not tell the end of the child: what it started may
+        # hold the pipe open. Linux tells by a file descriptor; elsewhere we look now and then.
+        self._exit_fd = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
+        if self._exit_fd is not None:
+            self._selector.register(self._exit_fd, selectors.EVENT_READ, "exit")
+
+    @property
+    def pid(self) -> int:
+        """Process and process group number of the child."""
+        return self._process.pid
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was ended by SIGKILL, and not by us."""
+        return (self._ending or "").startswith("was killed")
+
+    @property
+    def printed(self) -> str:
+        """The end of what the child printed on standard output and error."""
+        if self._ending is None:
+            self._read_printed()
+        return self._printed.decode(errors="replace").strip()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell the child something; a child that is gone is noticed by the next `receive`."""
+        with suppress(BrokenPipeError):
+            send(self._write_fd, message)
+
+    def receive(self, deadline: float) -> dict[str, Any]:
+        """Return the next message that is not a stage.
+
+        Args:
+            deadline: On the monotonic clock.
+
+        Raises:
+            ChildLostError: If the child ended or sent no message but something else; it is closed.
+            ChildTimedOutError: If the deadline passed; the child is killed.
+        """
+        while True:
+            try:
+                message = self._buffer.next_message()
+                if message is None:
+                    self._wait(deadline)
+                    continue
+                if message.get("event") not in EVENTS:
+                    raise ValueError(f"{str(message)[:80]!r} where a message was expected")
+            except ValueError as error:
+                self.close()
+                raise ChildLostError(f"the child's pipe carried {error}: the system wrote to foreign files") from error
+            if message["event"] != "stage":
+                return message
+            self.stage = str(message.get("stage"))
+
+    def _wait(self, deadline: float) -> None:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            self.close()
+            raise ChildTimedOutError
+        timeout_s = left_s if self._exit_fd is not None else min(left_s, _POLL_S)
+        ready = {key.data for key, _ in self._selector.select(timeout_s)}
+        if "printed" in ready:
+            self._read_printed()
+        if "messages" in ready:
+            data = os.read(self._read_fd, _CHUNK_BYTES)
+            self._buffer.feed(data)
+            if data:
+                return
+        # The last messages come before the news of the end, so they are read first.
+        if "messages" in ready or "exit" in ready or (self._exit_fd is None and self._has_ended(0)):
+            # The pipe closes a moment before the exit code is there.
+            raise ChildLostError(f"the child {self.close(patience_s=1.0)}")
+
+    def _read_printed(self) -> None:
+        # One chunk at a time: a child that prints without end must not keep us from its deadline.
+        try:
+            data = os.read(self._printed_fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        if not data and self._printed_fd in self._selector.get_map():
+            # The end of the pipe would be reported again and again.
+            self._selector.unregister(self._printed_fd)
+        self._printed = (self._printed + data)[-_PRINTED_BYTES:]
+
+    def close(self, *, patience_s: float = 0.0) -> str:
+        """End the child and everything it started; return how the child ended. May be called twice.
+
+        Args:
+            patience_s: How long to wait for an end of its own before it is killed.
+        """
+        if self._ending is not None:
+            return self._ending
+        os.close(self._write_fd)
+        ended_itself = self._has_ended(patience_s)
+        with suppress(ProcessLookupError, PermissionError):
+            # Also when the child has ended: the programs it started are of the same group.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        code = self._process.wait()
+        # And what left the group, a server that made a session of its own.
+        end_strays(self._mark)
+        self._read_printed()
+        self._selector.close()
+        os.close(self._read_fd)
+        assert self._process.stdout is not None  # noqa: S101  # a pipe was asked for
+        self._process.stdout.close()
+        if self._exit_fd is not None:
+            os.close(self._exit_fd)
+        self._ending = _ending(code) if ended_itself else "was ended by the runner"
+        return self._ending
+
+    def _has_ended(self, patience_s: float) -> bool:
+        """Whether the child ended by itself. Leaves it unreaped where possible, so that its number stays taken."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            if sys.platform == "linux":
+                ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            else:
+                ended = self._process.poll() is not None
+            if ended or time.monotonic() >= deadline:
+                return ended
+            time.sleep(0.005)
+
+
+def _started(reads: int, writes: int, variables: Mapping[str, str | None], mark: str) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **variables, MARK: mark}
+    # A group of its own: Ctrl-C in the terminal reaches the runner only, and whatever the system
+    # starts can be ended with it.
+    return subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        [sys.executable, "-m", "perfport.measure.runner.child", str(reads), str(writes)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(reads, writes),
+        env={name: value for name, value in environment.items() if value is not None},
+        start_new_session=True,
+    )
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended by itself with exit code {code}"
+    name = signal.Signals(-code).name
+    if name == "SIGXCPU":
+        return f"was ended by {name}: it ran on without a pause for longer than real-time scheduling allows"
+    if -code == signal.SIGKILL:
+        return f"was killed by {name}, most likely by the kernel because memory ran out"
+    return f"crashed with {name}"

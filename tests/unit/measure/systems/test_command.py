@@ -1,0 +1,170 @@
+"""The system `command`: real programs, started without a shell."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perfport.data.measurement import Status
+from perfport.errors import MeasurementError, SpaceError, UsageError
+from perfport.measure.base import AddsReadings, HasOutput
+from perfport.measure.protocol import Protocol
+from perfport.measure.runner.session import measure_in_session
+from perfport.measure.systems.command import CommandSystem
+from perfport.measure.systems.program import completed
+
+SPACE = {
+    "options": [
+        {"name": "threads", "type": "integer", "values": [1, 2], "default": 2},
+        {"name": "spin", "type": "boolean", "default": True},
+        {"name": "backoff", "type": "integer", "values": [7, 9]},
+    ],
+    "conditions": [{"option": "backoff", "when": "spin"}],
+}
+ECHO = """
+import json, os, sys
+told = json.load(open(sys.argv[1]))
+print("starting")
+print(json.dumps({"result": {"time_ms": 20 / told["threads"], "all_s": [3, 1, 2]}, "arguments": sys.argv[2:],
+                  "told": told, "variable": os.environ.get("SPIN"), "y": [1.0, 2.0]}))
+"""
+
+
+def echo(**changes: Any) -> CommandSystem:
+    settings: dict[str, Any] = {
+        "command": [
+            *("${python}", "-c", ECHO),
+            *("${folder}/a/told.json", "${spin?--spin:}", "--backoff=${backoff}", "${side}"),
+        ],
+        "space": SPACE,
+        "environment": {"SPIN": "${spin}"},
+        "files": {"a/told.json": '{"threads": ${threads}}'},
+        "properties": {"inference_time_s": "result.time_ms", "setup_s": "result.all_s", "score": "y.1"},
+        "maximise": ["score"],
+        "output": "y",
+    }
+    return CommandSystem(**(settings | changes))
+
+
+def test_options_reach_arguments_variables_and_files_and_numbers_come_back_in_si_units() -> None:
+    system = echo(properties={"inference_time_s": "result.time_ms", "setup_s": "result.all_s", "score": "y.1"})
+    with system.open({"threads": 1}, {"side": 64}) as session:
+        session.run_once()
+        assert isinstance(session, AddsReadings)
+        readings = session.added_readings()
+        assert readings["inference_time_s"] == pytest.approx(0.020)
+        assert (readings["setup_s"], readings["score"]) == (2.0, 2.0)
+        cpu_s = readings["cpu_time_s"]
+        assert cpu_s is not None
+        assert cpu_s > 0  # that of the program, which has ended
+        assert isinstance(session, HasOutput)
+        np.testing.assert_array_equal(session.output()[0], [1.0, 2.0])
+        answer = session._answer  # type: ignore[attr-defined]
+    assert answer["arguments"] == ["--spin", "--backoff=7", "64"]
+    assert answer["variable"] == "true"
+    with system.open({"spin": False}, {"side": 64}) as session:
+        session.run_once()
+        answer = session._answer  # type: ignore[attr-defined]
+    assert answer["arguments"] == ["64"]
+    assert answer["told"] == {"threads": 2}
+    assert [(found.name, found.unit, found.direction) for found in system.properties()[:3]] == [
+        ("inference_time_s", "s", "minimise"),
+        ("setup_s", "s", "minimise"),
+        ("score", "", "maximise"),
+    ]
+
+
+def test_what_is_left_out_is_at_its_default_and_inactive_where_its_condition_says_so() -> None:
+    space = echo().space()
+    assert completed(space, {}, "command") == {"threads": 2, "spin": True, "backoff": 7}
+    assert completed(space, {"spin": False}, "command") == {"threads": 2, "spin": False, "backoff": None}
+    assert completed(space, {"backoff": 9}, "command") == {"threads": 2, "spin": True, "backoff": 9}
+
+
+def test_without_a_time_of_its_own_the_clock_around_the_program_counts() -> None:
+    system = echo(properties={}, maximise=[])
+    outcome = measure_in_session(system, {}, {"side": 1}, protocol=QUICK)
+    assert outcome.status is Status.OK
+    assert outcome.repetitions["inference_time_s"].min() > 1e-3  # starting Python alone takes longer
+
+
+QUICK = Protocol(min_repetitions=1, max_repetitions=2, min_time_s=0, warm_up_runs=1, warm_up_max_s=0)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("print('no json here')", "printed no JSON object; its last line is 'no json here'"),
+        ("pass", "printed no JSON object; it printed nothing"),
+        ("print([1, 2])", r"no JSON object; its last line is '\[1, 2\]'"),
+        ("import sys; sys.exit('cannot open the device')", "ended with exit code 1: cannot open the device"),
+        ("import os; os.kill(os.getpid(), 11)", "crashed with SIGSEGV"),
+        ("print('{\"time\": 1}')", "has no 'inference_time_s'; at 'inference_time_s' there is time"),
+        ('print(\'{"inference_time_s": "fast"}\')', "'inference_time_s' is 'fast', not a number"),
+        ("print('{\"inference_time_s\": NaN}')", "not a finite number"),
+        ("print('{\"inference_time_s\": -1}')", "reported inference_time_s = -1"),
+        ("while True: pass", "took longer than 0.5 s"),
+        ("print('x' * 40_000_000)", "printed no JSON object"),
+    ],
+)
+def test_what_goes_wrong_is_an_outcome_with_its_reason(code: str, told: str) -> None:
+    import re
+
+    space = {"options": [{"name": "level", "type": "integer", "values": [1]}]}
+    system = CommandSystem([sys.executable, "-c", code, "${level}"], space, timeout_s=0.5 if "while" in code else 20)
+    outcome = measure_in_session(system, {}, {}, protocol=QUICK)
+    assert outcome.status is Status.FAILED
+    assert re.search(told, outcome.reason), outcome.reason
+
+
+def test_a_shell_is_never_asked(tmp_path: Path) -> None:
+    space = {"options": [{"name": "text", "type": "categorical", "values": [f"; touch {tmp_path}/owned", "$(id)"]}]}
+    code = "import json, sys; print(json.dumps({'inference_time_s': 1, 'seen': sys.argv[1:]}))"
+    system = CommandSystem([sys.executable, "-c", code, "${text}"], space)
+    with system.open({"text": "$(id)"}, {}) as session:
+        session.run_once()
+        assert session._answer["seen"] == ["$(id)"]  # type: ignore[attr-defined]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"command": ["no-such-program", "${spin?a:} ${backoff} ${side}"]}, "'no-such-program' is not found"),
+        ({"command": [sys.executable, "${side}"]}, "'backoff' is used nowhere, so it would change nothing"),
+        ({"environment": {"X": "${colour}"}}, r"\$\{colour\} is neither option nor workload fact"),
+    ],
+)
+def test_what_would_be_measured_in_vain_is_told_before_the_first_run(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        echo(**changes).check_workload({"side": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"command": []}, "give a list of texts"),
+        ({"files": {"../x": ""}}, "no name inside the folder"),
+        ({"files": {"/etc/x": ""}}, "no name inside the folder"),
+        ({"maximise": ["speed"]}, "'speed' is not among the properties"),
+    ],
+)
+def test_settings_that_make_no_sense_are_told(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        echo(**changes)
+
+
+def test_a_space_that_is_not_sound_is_told() -> None:
+    with pytest.raises(SpaceError):
+        echo(space={"options": []})
+
+
+def test_a_program_that_cannot_be_started_is_a_measurement_error(tmp_path: Path) -> None:
+    program = tmp_path / "not-executable"
+    program.write_text(json.dumps({}))
+    space = {"options": [{"name": "name", "type": "categorical", "values": [str(program)]}]}
+    with CommandSystem(["${name}"], space).open({}, {}) as session, pytest.raises(MeasurementError, match="Permission"):
+        session.run_once()
