@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from perfport.advise.regression import RegressionCheck, check_regression
+from perfport.advise.regression.check import RegressionCheck, check_regression
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Fact
 from perfport.data.measurement import Property, Status

@@ -1,4 +1,4 @@
-"""How near do importances come to the planted truth? `perfport.advise.explain` beside Optuna's fANOVA.
+"""How near do importances come to the planted truth? `perfport.advise.influences.explain` beside Optuna's fANOVA.
 
 A synthetic system of 8 options with 3 interactions is measured in some configurations with 5 % noise. The share of
 the variance of log time that each option carries by itself is known from all configurations. Optuna
@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 import perfport
-from perfport.advise.explain import explain
+from perfport.advise.influences.explain import explain
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Environment
 from perfport.data.measurement import FloatArray, Property

@@ -1,4 +1,4 @@
-"""Are the shares of `perfport.advise.explain` those of brute force, and how long does a million configurations take?
+"""Are the shares of `perfport.explain` those of brute force, and how long does a million configurations take?
 
 For every system with at most 20 000 valid configurations a model of the first environment (from up to 300 of its
 rows) is explained, exactly and from a sample of 2000 configurations, and held against the textbook: variances of cell
@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 import perfport
-from perfport.advise.explain import explain
-from perfport.advise.explanation import Explanation
+from perfport.advise.influences.explain import explain
+from perfport.advise.influences.explanation import Explanation
 from perfport.advise.uncertainty import central_response
 from perfport.data.measurement import FloatArray, Property
 from perfport.model.base import PerformanceModel

@@ -1,4 +1,4 @@
-"""Are planted changes recovered from 20 target rows? Precision and recall of `perfport.advise.compare`.
+"""Are planted changes recovered from 20 target rows? Precision and recall of `perfport.advise.comparison.compare`.
 
 A synthetic system of 12 options (booleans, ordered numbers, categories) with 3 interactions is measured in 300
 configurations with 5 % noise. In the target each influence stays, scales (half or double), flips or vanishes, all as
@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 import perfport
-from perfport.advise.compare import compare
-from perfport.advise.comparison import Comparison
+from perfport.advise.comparison.compare import compare
+from perfport.advise.comparison.result import Comparison
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Environment
 from perfport.data.measurement import Property

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 import perfport
-from perfport.advise.seeking import MAX_EXACT
+from perfport.advise.recommendation.seeking import MAX_EXACT
 from perfport.transfer.transferred import TransferredModel
 
 N_BEST = 20

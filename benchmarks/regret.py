@@ -4,7 +4,7 @@ A task is (system, objective, source environment, target environment). Every met
 the target's table, one after the other; its regret is how far the best of them is from the best of the
 table, in percent. Methods:
 
-- transfer: `perfport.advise.search.Search` with the source;
+- transfer: `perfport.advise.recommendation.search.Search` with the source;
 - alone: the same without the source, a Gaussian process with expected improvement (target-only BO);
 - optuna_gp, optuna_tpe: Optuna's samplers, an independent reference, five random rows first;
 - source_order: the 20 rows the source says are best, in that order, nothing learnt on the way;
@@ -29,7 +29,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 import perfport
-from perfport.advise.search import MIN_READINGS, PATIENCE, Search
+from perfport.advise.recommendation.search import MIN_READINGS, PATIENCE, Search
 from perfport.data.measurement import configuration_key
 from perfport.transfer.repeated import RepeatedTransfer
 

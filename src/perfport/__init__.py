@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from perfport.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from perfport.advise.card import model_card as model_card
-    from perfport.advise.compare import compare as compare
-    from perfport.advise.difference import explain_difference as explain_difference
-    from perfport.advise.explain import explain as explain
-    from perfport.advise.export import export as export
-    from perfport.advise.recommend import recommend as recommend
-    from perfport.advise.regression import check_regression as check_regression
-    from perfport.advise.search import Search as Search
-    from perfport.advise.tradeoff import trade_off as trade_off
+    from perfport.advise.comparison.compare import compare as compare
+    from perfport.advise.deployment.card import model_card as model_card
+    from perfport.advise.deployment.export import export as export
+    from perfport.advise.influences.difference import explain_difference as explain_difference
+    from perfport.advise.influences.explain import explain as explain
+    from perfport.advise.recommendation.recommend import recommend as recommend
+    from perfport.advise.recommendation.search import Search as Search
+    from perfport.advise.recommendation.tradeoff import trade_off as trade_off
+    from perfport.advise.regression.check import check_regression as check_regression
     from perfport.data.dataset import Dataset as Dataset
     from perfport.data.environment import Environment as Environment
     from perfport.data.measurement import Measurement as Measurement
@@ -46,24 +46,24 @@ _HOME = {
     "Measurement": "perfport.data.measurement",
     "Option": "perfport.space.options",
     "Property": "perfport.data.measurement",
-    "Search": "perfport.advise.search",
+    "Search": "perfport.advise.recommendation.search",
     "Space": "perfport.space.space",
     "Status": "perfport.data.measurement",
     "Store": "perfport.data.store",
     "advise_budget": "perfport.transfer.advice",
     "break_even": "perfport.transfer.advice",
-    "check_regression": "perfport.advise.regression",
-    "compare": "perfport.advise.compare",
-    "explain": "perfport.advise.explain",
-    "explain_difference": "perfport.advise.difference",
-    "export": "perfport.advise.export",
+    "check_regression": "perfport.advise.regression.check",
+    "compare": "perfport.advise.comparison.compare",
+    "explain": "perfport.advise.influences.explain",
+    "explain_difference": "perfport.advise.influences.difference",
+    "export": "perfport.advise.deployment.export",
     "load_model": "perfport.transfer.files",
-    "model_card": "perfport.advise.card",
+    "model_card": "perfport.advise.deployment.card",
     "propose": "perfport.transfer.api",
     "read_tables": "perfport.data.tables",
-    "recommend": "perfport.advise.recommend",
+    "recommend": "perfport.advise.recommendation.recommend",
     "save_model": "perfport.transfer.files",
-    "trade_off": "perfport.advise.tradeoff",
+    "trade_off": "perfport.advise.recommendation.tradeoff",
     "transfer": "perfport.transfer.api",
     "write_tables": "perfport.data.tables",
 }

@@ -22,7 +22,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from perfport.advise.feasible import not_known_to_fail
+from perfport.advise.recommendation.feasible import not_known_to_fail
 from perfport.data.assembly import dataset_of
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import Measurement, Property, Status

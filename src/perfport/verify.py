@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from perfport.advise.recommend import is_minimised, recommend
-from perfport.advise.search import Search, SearchOutcome
-from perfport.advise.settling import Settled, Settling
-from perfport.advise.tradeoff import TradeOff
-from perfport.advise.verification import gain_over
+from perfport.advise.recommendation.recommend import is_minimised, recommend
+from perfport.advise.recommendation.search import Search, SearchOutcome
+from perfport.advise.recommendation.settling import Settled, Settling
+from perfport.advise.recommendation.tradeoff import TradeOff
+from perfport.advise.recommendation.verification import gain_over
 from perfport.data.measurement import FloatArray, Measurement, Property, Status, configuration_key
 from perfport.data.store import Store
 from perfport.errors import UsageError

@@ -1,1 +1,1 @@
-"""What to do with a model: choose configurations, and judge the choice once it was measured."""
+"""What to do with a model: see what matters and what changed, choose configurations, check releases, deploy."""

@@ -37,8 +37,8 @@ def explain(
     Shares are of the variance of the logarithm of the property over all valid configurations. With --set, the
     predicted difference to the default configuration is split over the options; the parts sum to it.
     """
-    from perfport.advise.difference import explain_difference
-    from perfport.advise.explain import explain as explain_model
+    from perfport.advise.influences.difference import explain_difference
+    from perfport.advise.influences.explain import explain as explain_model
     from perfport.report.advice_terminal import show_explanation
 
     shown: RenderableType
@@ -80,7 +80,7 @@ def compare(
         before, after = measured.dataset(baseline), measured.dataset(candidate)
     if fail_if is not None:
         return _gated(before, after, property, fail_if, junit, as_json=as_json)
-    from perfport.advise.compare import compare as compare_environments
+    from perfport.advise.comparison.compare import compare as compare_environments
     from perfport.report.advice_terminal import show_changes
     from perfport.report.comparison_page import write_comparison_page
     from perfport.transfer.api import transfer
@@ -100,8 +100,8 @@ def compare(
 
 
 def _gated(before: "Dataset", after: "Dataset", property: str, rule: str, junit: Path | None, *, as_json: bool) -> int:
-    from perfport.advise.junit import junit_xml
-    from perfport.advise.regression import check_regression
+    from perfport.advise.regression.check import check_regression
+    from perfport.advise.regression.junit import junit_xml
 
     with err.status("comparing"):
         check = check_regression(before, after, rule=rule, property=property)
@@ -131,8 +131,8 @@ def apply(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a configuration as settings that can be deployed, and say what they cannot express."""
-    from perfport.advise.export import export
-    from perfport.advise.recommend import recommend
+    from perfport.advise.deployment.export import export
+    from perfport.advise.recommendation.recommend import recommend
 
     built, recipe = loaded_model(model)
     space = recipe.target.space
@@ -158,7 +158,7 @@ def card(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a model's card: what it rests on, how wrong it may be, where it must not be used."""
-    from perfport.advise.card import model_card
+    from perfport.advise.deployment.card import model_card
 
     built, recipe = loaded_model(model)
     unseen = None

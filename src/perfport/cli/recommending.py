@@ -15,10 +15,10 @@ from perfport.data.store import Store
 from perfport.errors import UsageError
 
 if TYPE_CHECKING:
-    from perfport.advise.recommend import Recommendation
-    from perfport.advise.search import SearchOutcome
-    from perfport.advise.settling import Settled
-    from perfport.advise.tradeoff import TradeOff
+    from perfport.advise.recommendation.recommend import Recommendation
+    from perfport.advise.recommendation.search import SearchOutcome
+    from perfport.advise.recommendation.settling import Settled
+    from perfport.advise.recommendation.tradeoff import TradeOff
     from perfport.report.content import Choice, VerifiedOffer
     from perfport.transfer.recipe import Recipe
     from perfport.transfer.transferred import TransferredModel
@@ -83,7 +83,7 @@ def recommend(
         outcome = door.searched(model, recipe, budget, tolerance_pct)
         _print({"search": outcome}, [show_search(outcome)], as_json=as_json)
         return
-    from perfport.advise.recommend import recommend as rank
+    from perfport.advise.recommendation.recommend import recommend as rank
 
     with err.status("looking at the configurations"):
         best = rank(model, candidates=recipe.target.space, n=n, seed=seed)
@@ -131,8 +131,8 @@ def traded(
     seed: int = 0,
 ) -> "TradeOff":
     """Return what is on offer; without a goal every property is to be best."""
-    from perfport.advise.goals import Goal, Objective
-    from perfport.advise.tradeoff import trade_off
+    from perfport.advise.recommendation.goals import Goal, Objective
+    from perfport.advise.recommendation.tradeoff import trade_off
 
     models = [model for model, _ in made]
     wanted = goal if goal is not None else Goal(tuple(Objective(model.property.name) for model in models))
@@ -184,7 +184,7 @@ class _Door:
         confidence: float,
         tolerance_pct: float,
     ) -> "Settled":
-        from perfport.advise.settling import Settling
+        from perfport.advise.recommendation.settling import Settling
         from perfport.verify import settled
 
         rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
@@ -210,7 +210,7 @@ class _Door:
     def searched(
         self, model: "TransferredModel", recipe: "Recipe", budget: int, tolerance_pct: float
     ) -> "SearchOutcome":
-        from perfport.advise.search import Search
+        from perfport.advise.recommendation.search import Search
         from perfport.verify import searched
 
         rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)

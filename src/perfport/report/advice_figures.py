@@ -10,8 +10,8 @@ from itertools import cycle
 import numpy as np
 import plotly.graph_objects as go
 
-from perfport.advise.comparison import Comparison, InfluenceChange, Kind
-from perfport.advise.explanation import EffectCurve
+from perfport.advise.comparison.result import Comparison, InfluenceChange, Kind
+from perfport.advise.influences.explanation import EffectCurve
 from perfport.advise.rendering import level_text
 from perfport.data.measurement import FloatArray, Property
 from perfport.report.content import Estimate, Role

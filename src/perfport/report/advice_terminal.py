@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from perfport.advise.comparison import Comparison, InfluenceChange, Kind, RankChange
-from perfport.advise.explanation import EffectCurve, Explanation, Influence
+from perfport.advise.comparison.result import Comparison, InfluenceChange, Kind, RankChange
+from perfport.advise.influences.explanation import EffectCurve, Explanation, Influence
 from perfport.advise.rendering import level_text, setting_text
 from perfport.report.advice_figures import change_text
 from perfport.report.comparison_page import comparison_headline

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from perfport.advise.compare import compare
-from perfport.advise.comparison import Comparison as Changes
-from perfport.advise.explain import explain
-from perfport.advise.explanation import EffectCurve, Explanation
-from perfport.advise.recommend import recommend
+from perfport.advise.comparison.compare import compare
+from perfport.advise.comparison.result import Comparison as Changes
+from perfport.advise.influences.explain import explain
+from perfport.advise.influences.explanation import EffectCurve, Explanation
+from perfport.advise.recommendation.recommend import recommend
 from perfport.advise.rendering import level_text
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import GRADES, Measurement, Status

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from perfport.advise.comparison import KINDS, Comparison, InfluenceChange
+from perfport.advise.comparison.result import KINDS, Comparison, InfluenceChange
 from perfport.advise.rendering import level_text
 from perfport.report.advice_figures import change_text, draw_changes
 from perfport.report.document import Drawing, drawing, render_page, write_page

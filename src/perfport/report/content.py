@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perfport.advise.comparison import Comparison as Changes
-from perfport.advise.explanation import EffectCurve
-from perfport.advise.tradeoff import Offer, TradeOff
+from perfport.advise.comparison.result import Comparison as Changes
+from perfport.advise.influences.explanation import EffectCurve
+from perfport.advise.recommendation.tradeoff import Offer, TradeOff
 from perfport.data.environment import Environment
 from perfport.data.measurement import FloatArray, Property, Status
 from perfport.errors import UsageError

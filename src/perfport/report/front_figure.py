@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from perfport.advise.tradeoff import Offer, TradeOff
+from perfport.advise.recommendation.tradeoff import Offer, TradeOff
 from perfport.report.figures import BLUE, GREY, VERMILLION, empty_figure, log_axis
 from perfport.report.wording import format_configuration, property_label
 from perfport.units import format_quantity

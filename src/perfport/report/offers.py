@@ -6,11 +6,11 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from perfport.advise.recommend import Recommendation
+from perfport.advise.recommendation.recommend import Recommendation
+from perfport.advise.recommendation.search import SearchOutcome
+from perfport.advise.recommendation.settling import Settled
+from perfport.advise.recommendation.tradeoff import TradeOff
 from perfport.advise.rendering import level_text
-from perfport.advise.search import SearchOutcome
-from perfport.advise.settling import Settled
-from perfport.advise.tradeoff import TradeOff
 from perfport.report.content import Missing, VerifiedOffer
 from perfport.report.terminal import plain, show_rows, simple_table
 from perfport.report.wording import format_factor, format_share

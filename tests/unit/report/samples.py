@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from perfport.advise.comparison import Comparison as Changes
-from perfport.advise.comparison import InfluenceChange, RankChange
-from perfport.advise.explanation import EffectCurve
+from perfport.advise.comparison.result import Comparison as Changes
+from perfport.advise.comparison.result import InfluenceChange, RankChange
+from perfport.advise.influences.explanation import EffectCurve
 from perfport.data.environment import Environment
 from perfport.data.measurement import Property, Status
 from perfport.report.content import (

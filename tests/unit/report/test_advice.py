@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console, RenderableType
 from tests.unit.report.samples import TIME, sample_changes, sample_curve
 
-from perfport.advise.comparison import KINDS
-from perfport.advise.explanation import Explanation, Influence
+from perfport.advise.comparison.result import KINDS
+from perfport.advise.influences.explanation import Explanation, Influence
 from perfport.report.advice_figures import change_text, curve_limits, curve_text, draw_changes, draw_curve
 from perfport.report.advice_terminal import show_changes, show_explanation
 from perfport.report.comparison_page import comparison_headline, render_comparison, write_comparison_page

@@ -1,0 +1,1 @@
+"""Which configuration to take: goals, candidates and fronts, and what settles the choice by measuring."""

@@ -1,0 +1,129 @@
+"""The same configurations before and after: which rows of two versions can be held against each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perfport.advise.rendering import level_text
+from perfport.advise.uncertainty import central_response
+from perfport.data.dataset import Dataset
+from perfport.data.measurement import FloatArray, Status, configuration_key
+from perfport.errors import NotEnoughDataError, UsageError
+from perfport.model.base import PerformanceModel
+from perfport.seeding import rng_for
+from perfport.transfer.api import transfer
+
+__all__ = ["MIN_ROWS", "Pairs", "configuration_text"]
+
+MIN_ROWS = 4
+_MAX_ROWS = 150  # more rows say nothing new, and the cost of what follows is cubic
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """The same configurations in both versions.
+
+    Attributes:
+        configurations: m of them.
+        before: Log response of the old version, shape (m,).
+        difference: Log response of the new version less `before`, shape (m,).
+        is_repeated: Whether the new version was measured more than once, shape (m,).
+        failures: Configurations that used to run and no longer do, as text.
+        n_baseline: Configurations known to run in the old version and tried in the new one.
+        notes: How the pairs were made.
+    """
+
+    configurations: pd.DataFrame
+    before: FloatArray
+    difference: FloatArray
+    is_repeated: NDArray[np.bool_]
+    failures: tuple[str, ...]
+    n_baseline: int
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, baseline: Dataset | PerformanceModel, candidate: Dataset, name: str, seed: int) -> "Pairs":
+        """Match the rows of two versions, or predict the old ones; see `perfport.advise.regression.check`."""
+        new, n_new, row_of = _by_configuration(candidate, name)
+        failed = {key for key in row_of if key not in new}
+        notes: list[str] = []
+        _check_alike(baseline, candidate, name)
+        if isinstance(baseline, Dataset):
+            old, _, _ = _by_configuration(baseline, name)
+            shared = [key for key in new if key in old]
+            failed &= old.keys()
+            if len(shared) >= max(MIN_ROWS, len(new) / 2):
+                keys, before = shared, np.array([old[key] for key in shared])
+                if len(shared) < len(new):
+                    notes.append(f"{len(new) - len(shared)} configurations of the new version were not measured before")
+            else:
+                notes.append(f"only {len(shared)} configurations were measured in both: the old version is predicted")
+                keys = list(new)
+                before = _predicted(
+                    transfer(sources=[], target=baseline, property=name, seed=seed), candidate, keys, row_of
+                )
+        else:
+            keys = list(new)
+            before = _predicted(baseline, candidate, keys, row_of)
+        if len(keys) < MIN_ROWS:
+            raise NotEnoughDataError(
+                f"{len(keys)} configuration(s) ran in both versions: a check needs at least {MIN_ROWS}; measure more",
+                n=len(keys),
+            )
+        if len(keys) > _MAX_ROWS:
+            notes.append(f"{_MAX_ROWS} of {len(keys)} configurations were looked at")
+            some = np.sort(rng_for(seed, "advise", "pairs").permutation(len(keys))[:_MAX_ROWS])
+            keys, before = [keys[i] for i in some], before[some]
+        return cls(
+            configurations=candidate.configurations.iloc[[row_of[key] for key in keys]].reset_index(drop=True),
+            before=before,
+            difference=np.array([new[key] for key in keys]) - before,
+            is_repeated=np.array([n_new[key] > 1 for key in keys]),
+            failures=tuple(
+                configuration_text(candidate.configurations, row_of[key]) for key in row_of if key in failed
+            ),
+            n_baseline=len(new) + len(failed),
+            notes=tuple(notes),
+        )
+
+
+def _by_configuration(dataset: Dataset, name: str) -> tuple[dict[str, float], dict[str, int], dict[str, int]]:
+    """Return of each configuration the mean log response and the number of rows that ran, and its first row."""
+    y = dataset.response(name)
+    runs = (dataset.status == Status.OK.value) & np.isfinite(y) & (y > 0)
+    logs: dict[str, list[float]] = {}
+    row_of: dict[str, int] = {}
+    for row, configuration in enumerate(dataset.space.configurations(dataset.configurations)):
+        key = configuration_key(configuration)
+        row_of.setdefault(key, row)
+        if runs[row]:
+            logs.setdefault(key, []).append(float(np.log(y[row])))
+    means = {key: float(np.mean(values)) for key, values in logs.items()}
+    return means, {key: len(values) for key, values in logs.items()}, row_of
+
+
+def _predicted(model: PerformanceModel, candidate: Dataset, keys: list[str], row_of: Mapping[str, int]) -> FloatArray:
+    rows = candidate.configurations.iloc[[row_of[key] for key in keys]].reset_index(drop=True)
+    return np.asarray(np.log(central_response(model, rows)))
+
+
+def configuration_text(configurations: pd.DataFrame, row: int) -> str:
+    """Return one row as text, for instance `threads=4, spinning=on`."""
+    return ", ".join(f"{name}={level_text(configurations[name].iloc[row])}" for name in configurations.columns)
+
+
+def _check_alike(baseline: Dataset | PerformanceModel, candidate: Dataset, name: str) -> None:
+    if isinstance(baseline, Dataset):
+        odd = sorted(set(baseline.space.names) ^ set(candidate.space.names))
+        if odd:
+            raise UsageError(f"the two versions differ in the option(s) {', '.join(odd)}; measure the same options")
+        baseline.response(name)
+        before = baseline.properties[name]
+    else:
+        before = baseline.property
+    now = candidate.properties[name]
+    if before.unit != now.unit:
+        raise UsageError(f"'{name}' is in {before.unit or 'no unit'} before and in {now.unit or 'no unit'} now")
