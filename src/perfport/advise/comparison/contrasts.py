@@ -76,10 +76,10 @@ class Contrasts:
 
     def _between(self, level: Level | None) -> FloatArray:
         numbers = [known for known in self.levels if isinstance(known, int | float)]
-        is_number = isinstance(level, int | float) and not isinstance(level, bool)
-        if not is_number or len(numbers) < len(self.levels) or np.any(np.diff(numbers) <= 0):
+        are_ascending = len(numbers) == len(self.levels) and bool(np.all(np.diff(numbers) > 0))
+        if not isinstance(level, int | float) or isinstance(level, bool) or not are_ascending:
             return np.zeros(self.columns.shape[1])
-        return np.array([np.interp(float(level), numbers, column) for column in self.columns.T])  # type: ignore[arg-type]
+        return np.array([np.interp(float(level), numbers, column) for column in self.columns.T])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

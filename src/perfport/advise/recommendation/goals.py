@@ -47,6 +47,8 @@ _OBJECTIVE = re.compile(
     rf"(?P<direction>minimise|minimize|maximise|maximize|best)\s+(?P<name>{_NAME})", re.ASCII | re.IGNORECASE
 )
 _BARE = re.compile(_NAME, re.ASCII)
+# By the first four letters, in which the two spellings agree.
+_DIRECTIONS: dict[str, Direction] = {"mini": "minimise", "maxi": "maximise", "best": "best"}
 _ALLOWED = (
     "a goal is limits such as 'latency <= 30 ms' and what is to be best, such as 'minimise energy', "
     "joined by 'and' or commas"
@@ -177,7 +179,7 @@ def parse_goal(text: str) -> Goal:
             comparator: Comparator = "<=" if match["comparator"] in ("<=", "<", "≤") else ">="
             limits.append(Limit(match["name"], comparator, float(match["number"]), match["unit"]))
         elif (match := _OBJECTIVE.fullmatch(clause)) is not None:
-            objectives.append(Objective(match["name"], _direction(match["direction"])))
+            objectives.append(Objective(match["name"], _DIRECTIONS[match["direction"].lower()[:4]]))
         elif objectives and _BARE.fullmatch(clause):
             objectives.append(replace(objectives[-1], property=clause))
         elif clause or not text.strip():
@@ -185,10 +187,6 @@ def parse_goal(text: str) -> Goal:
     if not objectives:
         raise UsageError(f"the goal '{text}' does not say what is to be best; add for instance ', minimise energy'")
     return Goal(tuple(objectives), tuple(limits))
-
-
-def _direction(word: str) -> Direction:
-    return {"mini": "minimise", "maxi": "maximise", "best": "best"}[word.lower()[:4]]  # type: ignore[return-value]
 
 
 def _property_named(words: str, properties: Sequence[Property]) -> Property:

@@ -90,7 +90,7 @@ def _quantise(network: Network, workload: Mapping[str, Fact], precision: str, ta
 def _calibration(quantization: Any, network: Network, workload: Mapping[str, Fact]) -> Any:
     batches = iter([make_inputs(network, workload, _CALIBRATION_BATCH if network.has_batch else 1)])
 
-    class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]  # ships no types
         def get_next(self) -> Any:
             return next(batches, None)
 
