@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from perfport.study.stats import compare_pairs, score_table
+from perfport.study.scores import compare_pairs, score_table
 from perfport.study.summary import StudySummary
 
 __all__ = ["write_answers"]

@@ -15,7 +15,7 @@ from scipy import stats
 
 from perfport.data.measurement import FloatArray
 from perfport.errors import NotEnoughDataError, UsageError
-from perfport.study.stats import checked_scores
+from perfport.study.scores import checked_scores
 
 __all__ = ["CriticalDifference", "critical_difference", "nemenyi_critical_difference", "scott_knott_esd"]
 

@@ -16,8 +16,8 @@ from perfport.seeding import rng_for
 from perfport.study.curves import learning_curves
 from perfport.study.ranking import CriticalDifference, critical_difference, scott_knott_esd
 from perfport.study.run import StudyResult
+from perfport.study.scores import compare_pairs
 from perfport.study.spec import StudySpec
-from perfport.study.stats import compare_pairs
 
 __all__ = ["Failure", "StudySummary", "summarise"]
 
