@@ -26,12 +26,10 @@ import pandas as pd
 from perfport.errors import InvalidConfigurationError, SpaceError
 from perfport.space.columns import (
     Block,
-    active_rows,
     column_of,
     column_of_levels,
     joined,
     levels_of_row,
-    n_rows,
     not_levels,
     positions_of,
     take_rows,
@@ -45,6 +43,7 @@ from perfport.space.options import Level, Option
 from perfport.space.rules import Rules, parse_rules
 from perfport.space.schema import Condition, SpaceDocument, parse_yaml, read_document, write_document
 from perfport.space.valid import ValidSet
+from perfport.space.violations import check_columns, valid_rows, violations_of
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -305,7 +304,7 @@ class Space:
         self.validate(configuration)
         start = self._block_of(self.frame([configuration]))
         candidates = steps_from(start, self._rules)
-        valid = self._is_valid_block(candidates)
+        valid = valid_rows(self._rules, candidates)
         # Different steps may end in the same place, or in none, when conditions empty what was changed.
         together = pd.DataFrame(joined([start, candidates]))
         return self._frame_of(take_rows(candidates, valid & ~together.duplicated().to_numpy()[1:]))
@@ -315,19 +314,7 @@ class Space:
 
         A missing option counts as inactive.
         """
-        found = [f"unknown option '{name}'{near(name, self.names)}" for name in configuration if name not in self]
-        frame = self._frame_of_levels([configuration])
-        block = self._block_of(frame)
-        for option in self.options:
-            is_active = bool(self._rules.is_active(option.name, block, 1)[0])
-            found += self._cell_violations(option, configuration.get(option.name), is_active=is_active)
-        for rule in self._rules.constraints:
-            if not self._rules.evaluate(rule, block, 1, undecided=True)[0]:
-                found.append(f"constraint '{rule}' does not hold")
-        for rule in self._rules.forbidden:
-            if self._rules.evaluate(rule, block, 1, undecided=False)[0]:
-                found.append(f"'{rule}' is forbidden")
-        return found
+        return violations_of(self._rules, configuration, self._block_of(self._frame_of_levels([configuration])))
 
     def validate(self, configuration: Configuration) -> None:
         """Raise unless the configuration is valid.
@@ -347,8 +334,8 @@ class Space:
         Raises:
             InvalidConfigurationError: If the columns are not the options.
         """
-        self._check_columns(frame.columns)
-        return self._is_valid_block(self._block_of(frame)) if len(frame) else np.zeros(0, dtype=np.bool_)
+        check_columns(self._rules, frame.columns)
+        return valid_rows(self._rules, self._block_of(frame)) if len(frame) else np.zeros(0, dtype=np.bool_)
 
     def frame(self, configurations: Iterable[Configuration]) -> pd.DataFrame:
         """Return configurations as a typed frame, columns in the order of the space.
@@ -375,7 +362,7 @@ class Space:
         Raises:
             InvalidConfigurationError: If the columns are not the options.
         """
-        self._check_columns(frame.columns)
+        check_columns(self._rules, frame.columns)
         columns = {option.name: typed_column(option, frame[option.name]) for option in self.options}
         return pd.DataFrame(columns).set_index(frame.index)
 
@@ -385,7 +372,7 @@ class Space:
         Raises:
             InvalidConfigurationError: If the columns are not the options, or a cell is not a level.
         """
-        self._check_columns(frame.columns)
+        check_columns(self._rules, frame.columns)
         block = self._block_of(frame)
         for option in self.options:
             wrong = np.flatnonzero(not_levels(block[option.name]))
@@ -401,44 +388,6 @@ class Space:
             option.name: column_of_levels(option, [row.get(option.name) for row in rows]) for option in self.options
         }
         return pd.DataFrame(columns)
-
-    def _check_columns(self, columns: Iterable[str]) -> None:
-        given = list(columns)
-        for name in given:
-            if name not in self:
-                raise InvalidConfigurationError(
-                    f"column '{name}' is no option{near(str(name), self.names)} (options: {listing(self.names)})"
-                )
-        twice = [name for name in self.names if given.count(name) > 1]
-        if twice:
-            raise InvalidConfigurationError(f"the frame has {listing(twice)} twice; give one column for every option")
-        missing = [name for name in self.names if name not in given]
-        if missing:
-            raise InvalidConfigurationError(f"the frame lacks {listing(missing)}; give a column for every option")
-
-    def _is_valid_block(self, block: Block) -> BoolArray:
-        n = n_rows(block)
-        valid = np.ones(n, dtype=np.bool_)
-        for option in self.options:
-            cells = block[option.name]
-            valid &= ~not_levels(cells) & (active_rows(cells) == self._rules.is_active(option.name, block, n))
-        for rule in self._rules.constraints:
-            valid &= self._rules.evaluate(rule, block, n, undecided=True)
-        for rule in self._rules.forbidden:
-            valid &= ~self._rules.evaluate(rule, block, n, undecided=False)
-        return valid
-
-    def _cell_violations(self, option: Option, level: object, *, is_active: bool) -> list[str]:
-        is_missing = level is None or (isinstance(level, float) and np.isnan(level))
-        if is_missing:
-            return [f"option '{option.name}' has no level; {option.allowed}"] if is_active else []
-        found = (
-            [] if option.contains(level) else [f"option '{option.name}': {level!r} is not a level; {option.allowed}"]
-        )
-        if not is_active:
-            when = "' and '".join(str(condition) for condition in self._rules.conditions[option.name])
-            found.append(f"option '{option.name}' is {level!r} but only active when '{when}'")
-        return found
 
     def _frame_of(self, block: Block) -> pd.DataFrame:
         return pd.DataFrame({option.name: column_of(option, block[option.name]) for option in self.options})
