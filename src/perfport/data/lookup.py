@@ -1,6 +1,6 @@
 """Finding environments and campaigns in a store by what people call them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,7 +10,7 @@ from perfport.data.environment import Environment
 from perfport.data.records import CAMPAIGN, CAMPAIGN_MEASUREMENT, ENVIRONMENT, MEASUREMENT
 from perfport.errors import StoreError
 
-__all__ = ["belongs_to", "called", "check_campaign", "environment_of_row", "fingerprint_of"]
+__all__ = ["belongs_to", "called", "check_campaign", "environment_of_row", "fingerprint_of", "stated_spaces"]
 
 
 def fingerprint_of(connection: sa.Connection, environment: str | Environment, where: str) -> str:
@@ -50,6 +50,29 @@ def belongs_to(campaign: str) -> "sa.ColumnElement[bool]":
     return MEASUREMENT.c.id.in_(members.where(CAMPAIGN.c.name == campaign))
 
 
+def stated_spaces(connection: sa.Connection, fingerprint: str, campaign: str | None = None) -> dict[str, str]:
+    """Return campaign -> YAML of the space it used in an environment, of those that say so and measured there.
+
+    Args:
+        connection: To the store.
+        fingerprint: Of the environment.
+        campaign: This one only; all if None.
+    """
+    measured = sa.select(CAMPAIGN_MEASUREMENT.c.campaign_id).join(MEASUREMENT)
+    query = sa.select(CAMPAIGN).where(
+        CAMPAIGN.c.id.in_(measured.where(MEASUREMENT.c.environment_fingerprint == fingerprint))
+    )
+    if campaign is not None:
+        query = query.where(CAMPAIGN.c.name == campaign)
+    specs = {row.name: row.spec for row in connection.execute(query.order_by(CAMPAIGN.c.id))}
+    query_names = (
+        sa.select(ENVIRONMENT.c.name).where(ENVIRONMENT.c.fingerprint == fingerprint).order_by(ENVIRONMENT.c.id)
+    )
+    names = list(connection.execute(query_names).scalars())
+    stated = {name: _space_text(spec, names) for name, spec in specs.items()}
+    return {name: text for name, text in stated.items() if text is not None}
+
+
 def environment_of_row(row: "sa.Row[Any]") -> Environment:
     """Return the environment of a row of `ENVIRONMENT`."""
     return Environment(row.name, **row.facets)
@@ -64,3 +87,13 @@ def _hint(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, n=1)
     listed = ", ".join(dict.fromkeys(known)) if len(known) <= 10 else f"{len(known)} others"
     return f"; it has {listed or 'none yet'}" + (f"; did you mean '{close[0]}'?" if close else "")
+
+
+def _space_text(spec: Mapping[str, Any], environments: Sequence[str]) -> str | None:
+    """Return the YAML of the space a campaign used in an environment: its own `space`, or one of its `spaces`."""
+    if isinstance(spec.get("space"), str):
+        return str(spec["space"])
+    spaces = spec.get("spaces")
+    if not isinstance(spaces, Mapping):
+        return None
+    return next((str(spaces[name]) for name in environments if name in spaces), None)

@@ -29,7 +29,7 @@ from perfport.data.assembly import TABLE_PROTOCOL, dataset_of, inferred_space, m
 from perfport.data.database import Database
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Environment
-from perfport.data.lookup import belongs_to, called, check_campaign, environment_of_row, fingerprint_of
+from perfport.data.lookup import belongs_to, called, check_campaign, environment_of_row, fingerprint_of, stated_spaces
 from perfport.data.measurement import Measurement, Property, Status, plain_json
 from perfport.data.records import (
     CAMPAIGN,
@@ -340,20 +340,7 @@ class Store:
     def _space(self, environment: str | Environment, campaign: str | None) -> Space | None:
         """Return the space of the campaigns that measured in an environment, None if none states one."""
         with self._database.reading() as connection:
-            fingerprint = fingerprint_of(connection, environment, self.where)
-            measured = sa.select(CAMPAIGN_MEASUREMENT.c.campaign_id).join(MEASUREMENT)
-            query = sa.select(CAMPAIGN).where(
-                CAMPAIGN.c.id.in_(measured.where(MEASUREMENT.c.environment_fingerprint == fingerprint))
-            )
-            if campaign is not None:
-                query = query.where(CAMPAIGN.c.name == campaign)
-            specs = {row.name: row.spec for row in connection.execute(query.order_by(CAMPAIGN.c.id))}
-            query_names = (
-                sa.select(ENVIRONMENT.c.name).where(ENVIRONMENT.c.fingerprint == fingerprint).order_by(ENVIRONMENT.c.id)
-            )
-            names = list(connection.execute(query_names).scalars())
-        stated = {name: _space_text(spec, names) for name, spec in specs.items()}
-        texts = {name: text for name, text in stated.items() if text is not None}
+            texts = stated_spaces(connection, fingerprint_of(connection, environment, self.where), campaign)
         if len(set(texts.values())) > 1:
             raise StoreError(
                 f"{self.where}: the campaigns {', '.join(texts)} measured in environment '{called(environment)}' "
@@ -397,13 +384,3 @@ class Store:
         insert = self._database.skipping_duplicates(CAMPAIGN_MEASUREMENT)
         statement = insert.from_select(["campaign_id", "measurement_id"], found)
         connection.execute(statement, [{f"at_{key}": row[key] for key in keys} for row in rows])
-
-
-def _space_text(spec: Mapping[str, Any], environments: Sequence[str]) -> str | None:
-    """Return the YAML of the space a campaign used in an environment: its own `space`, or one of its `spaces`."""
-    if isinstance(spec.get("space"), str):
-        return str(spec["space"])
-    spaces = spec.get("spaces")
-    if not isinstance(spaces, Mapping):
-        return None
-    return next((str(spaces[name]) for name in environments if name in spaces), None)
