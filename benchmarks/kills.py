@@ -12,7 +12,6 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,9 @@ from pathlib import Path
 
 from perfport.data.store import Store
 from perfport.measure.campaign import Campaign, plan_campaign, run_campaign
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.nursery import Key, Nursery
 
 CAMPAIGN = """
 name: killed
@@ -35,39 +37,6 @@ remeasure: 0
 _WHILE_MEASURING = 0.8  # the other lives end at any moment, mostly while they begin
 KINDS = ("runner", "child", "all at once")
 
-# Loads everything once, then forks a runner for every line it reads: a life is spent on measuring.
-NURSERY = """
-import os, sys
-from pathlib import Path
-from perfport.data.store import Store
-from perfport.measure.campaign import Campaign, run_campaign
-import perfport.measure.systems.synthetic
-import perfport.space.space
-
-folder = Path(sys.argv[1])
-campaign = Campaign.read(folder / "campaign.yaml")
-ledger = os.open(folder / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-def note(step):
-    if step.measurement is not None:
-        os.write(ledger, (" ".join(map(str, step.measurement.key)) + "\\n").encode())
-
-def live():
-    with Store.open(folder / "perfport.db") as store:
-        run_campaign(campaign, store, lease=folder / "device.lock", progress=note)
-
-print("ready", flush=True)
-for _ in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        live()
-        os._exit(0)
-    print(pid, flush=True)
-    os.waitpid(pid, 0)
-    print("ended", flush=True)
-"""
-
 
 def main() -> None:
     """Kill, resume, and count what was lost and what was repeated."""
@@ -79,11 +48,11 @@ def main() -> None:
         folder = Path(name)
         (folder / "campaign.yaml").write_text(CAMPAIGN)
         begin_s = time.monotonic()
-        kinds = _kill_again_and_again(folder, given.kills, random.Random(given.seed))  # noqa: S311  # no secret
+        kinds, noted = _kill_again_and_again(folder, given.kills, random.Random(given.seed))  # noqa: S311  # no secret
         with Store.open(folder / "perfport.db") as store:
-            n_killed = len(store.read())
-        lost, repeated = _count(folder)
-        print(f"{given.kills} kills in {time.monotonic() - begin_s:.0f} s, {n_killed} measurements stored meanwhile")
+            stored = {found.key for found in store.read()}
+        lost = len(noted.keys() - stored)
+        print(f"{given.kills} kills in {time.monotonic() - begin_s:.0f} s, {len(stored)} measurements stored meanwhile")
         for kind in KINDS:
             print(f"  kill -9 of {kind:12} {kinds[kind]:4} times")
         campaign = Campaign.read(folder / "campaign.yaml")
@@ -91,27 +60,22 @@ def main() -> None:
             run_campaign(campaign, store, lease=folder / "device.lock")
             keys = Counter(found.key for found in store.read())
             wanted = {(*task.key[:2], campaign.protocol.key, task.key[2], 0) for task in plan_campaign(campaign).tasks}
-    repeated += sum(n > 1 for n in keys.values())
+    repeated = sum(n > 1 for counts in (noted, keys) for n in counts.values())
     print(f"lost {lost}, repeated {repeated}, missing at the end {len(wanted - keys.keys())} of {len(wanted)}")
     if lost or repeated or wanted - keys.keys():
         sys.exit(1)
 
 
-def _kill_again_and_again(folder: Path, n: int, rng: random.Random) -> Counter[str]:
+def _kill_again_and_again(folder: Path, n: int, rng: random.Random) -> tuple[Counter[str], Counter[Key]]:
+    """Return how often what was killed, and how often each key was noted as stored."""
     kinds: Counter[str] = Counter()
-    command = [sys.executable, "-c", NURSERY, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:  # noqa: S603
-        assert nursery.stdin is not None  # noqa: S101  # a pipe was asked for
-        assert nursery.stdout is not None  # noqa: S101
-        nursery.stdout.readline()
+    with Nursery(folder) as nursery:
         runner = 0
         while kinds.total() < n:
             if not runner:
-                nursery.stdin.write("live\n")
-                nursery.stdin.flush()
-                runner = int(nursery.stdout.readline())
+                runner = nursery.start()
             if rng.random() < _WHILE_MEASURING:
-                _wait_for_growth(folder / "ledger")
+                nursery.wait_for_a_row()
             time.sleep(rng.uniform(0.0, 0.4))
             children = _children(runner)
             kind = rng.choice(KINDS)
@@ -123,27 +87,12 @@ def _kill_again_and_again(folder: Path, n: int, rng: random.Random) -> Counter[s
                 _kill(pid)
             if kind != "child":
                 # A runner whose child was killed stores the outcome and goes on by itself.
-                nursery.stdout.readline()
+                nursery.wait()
                 runner = 0
         if runner:
             _kill(runner)
-            nursery.stdout.readline()
-    return kinds
-
-
-def _wait_for_growth(path: Path) -> None:
-    size = path.stat().st_size if path.exists() else 0
-    deadline = time.monotonic() + 20
-    while (path.stat().st_size if path.exists() else 0) == size and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
-def _count(folder: Path) -> tuple[int, int]:
-    ledger = [line.split() for line in (folder / "ledger").read_text().splitlines()]
-    noted = Counter((one, two, three, int(block), int(attempt)) for one, two, three, block, attempt in ledger)
-    with Store.open(folder / "perfport.db") as store:
-        stored = {found.key for found in store.read()}
-    return len(noted.keys() - stored), sum(n > 1 for n in noted.values())
+            nursery.wait()
+    return kinds, Counter(nursery.noted())
 
 
 def _children(pid: int) -> list[int]:

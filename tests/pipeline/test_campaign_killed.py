@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.nursery import Key, Nursery
 
 from perfport.data.store import Store
 from perfport.measure.campaign import Campaign, run_campaign
 
 N_KILLS = 50
 N_MEASUREMENTS = 2 * (110 + 50)
-Key = tuple[str, str, str, int, int]
 
 CAMPAIGN = """
 name: killed
@@ -32,50 +31,15 @@ remeasure: 0
 protocol: {budget_s: 0.02, min_time_s: 0.01, warm_up_max_s: 0.01, min_repetitions: 3, max_repetitions: 20}
 """
 
-# Loads everything once, then forks a runner for every line it reads: a life is spent on
-# measuring, not on importing. The ledger says what the runner held to be stored.
-NURSERY = """
-import os, sys
-from pathlib import Path
-from perfport.data.store import Store
-from perfport.measure.campaign import Campaign, run_campaign
-import perfport.measure.systems.synthetic
-import perfport.space.space
-
-folder = Path(sys.argv[1])
-campaign = Campaign.read(folder / "campaign.yaml")
-ledger = os.open(folder / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-def note(step):
-    if step.measurement is not None:
-        os.write(ledger, (" ".join(map(str, step.measurement.key)) + "\\n").encode())
-
-def live():
-    with Store.open(folder / "perfport.db") as store:
-        run_campaign(campaign, store, lease=folder / "device.lock", progress=note)
-
-print("ready", flush=True)
-for _ in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        live()
-        os._exit(0)
-    print(pid, flush=True)
-    os.waitpid(pid, 0)
-    print("ended", flush=True)
-"""
-
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends orphaned children on Linux only")
 def test_fifty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     (tmp_path / "campaign.yaml").write_text(CAMPAIGN)
-    stored = kill_again_and_again(tmp_path)
+    stored, ledger = kill_again_and_again(tmp_path)
     # The kills must have cut a campaign that was going on, not one that had ended.
     assert 0 < len(stored[-1]) < N_MEASUREMENTS
     assert all(earlier <= later for earlier, later in pairwise(stored))
-    ledger = [read_key(line) for line in (tmp_path / "ledger").read_text().splitlines()]
     lost = set(ledger) - stored[-1]
     repeated = [key for key, n in Counter(ledger).items() if n > 1]
     assert (len(lost), len(repeated)) == (0, 0)
@@ -96,38 +60,19 @@ def test_fifty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(here, there)
 
 
-def kill_again_and_again(folder: Path) -> list[set[Key]]:
-    """Start the campaign and kill its runner, over and over; return what was stored after each kill."""
+def kill_again_and_again(folder: Path) -> tuple[list[set[Key]], list[Key]]:
+    """Start the campaign and kill its runner, over and over; return what was stored after each kill, and the ledger."""
     moments = random.Random(0)  # noqa: S311  # when to kill is no secret
     stored = []
-    command = [sys.executable, "-c", NURSERY, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:
-        assert nursery.stdin is not None
-        assert nursery.stdout is not None
-        assert nursery.stdout.readline() == "ready\n"
+    with Nursery(folder) as nursery:
         for kill in range(N_KILLS):
-            nursery.stdin.write("live\n")
-            nursery.stdin.flush()
-            pid = int(nursery.stdout.readline())
+            runner = nursery.start()
             if kill % 2:
                 # Every second life is killed while it measures; the others at any moment, mostly while they begin.
-                wait_for_growth(folder / "ledger")
+                nursery.wait_for_a_row()
             time.sleep(moments.uniform(0.0, 0.4))
-            os.kill(pid, signal.SIGKILL)
-            assert nursery.stdout.readline() == "ended\n"
+            os.kill(runner, signal.SIGKILL)
+            nursery.wait()
             with Store.open(folder / "perfport.db") as store:
                 stored.append({found.key for found in store.read()})
-    assert nursery.returncode == 0
-    return stored
-
-
-def wait_for_growth(path: Path) -> None:
-    size = path.stat().st_size
-    deadline = time.monotonic() + 20
-    while path.stat().st_size == size and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
-def read_key(line: str) -> Key:
-    fingerprint, configuration, protocol, block, attempt = line.split()
-    return fingerprint, configuration, protocol, int(block), int(attempt)
+    return stored, nursery.noted()
