@@ -85,11 +85,15 @@ def select_groups(
     """
     problem = _Problem(y, groups, np.zeros(len(y)) if known_se is None else known_se)
     is_in = np.zeros(len(groups), dtype=np.bool_)
-    level = int(np.argmin(np.abs(NOISE_LEVELS - max(float(np.std(y)), NOISE_LEVELS[0]))))
+    level = _first_level(y)
     states: list[tuple[NDArray[np.bool_], int]] = []
     stays: list[float] = []
+    known: dict[tuple[bytes, int], FloatArray] = {}  # the chain comes back to most states
     for _ in range(_WARM_UP + _JUMPS):
-        rates = problem.rates(is_in, level)
+        key = is_in.tobytes(), level
+        if key not in known:
+            known[key] = problem.rates(is_in, level)
+        rates = known[key]
         states.append((is_in, level))
         stays.append(1.0 / float(rates.sum()))
         move = int(rng.choice(len(rates), p=rates / rates.sum()))
@@ -176,6 +180,12 @@ class _Problem:
         for u in members:
             coefficients[u] += self._groups[u].columns.T @ missing
         return coefficients, self._mean + intercept + _INTERCEPT_VARIANCE * float(missing.sum())
+
+
+def _first_level(y: FloatArray) -> int:
+    """Return the noise level nearest to the scatter of the middle rows: from there a few wild ones are seen as such."""
+    scatter = 1.4826 * float(np.median(np.abs(y - np.median(y))))
+    return int(np.argmin(np.abs(NOISE_LEVELS - scatter)))
 
 
 def _compressed(columns: FloatArray) -> FloatArray:

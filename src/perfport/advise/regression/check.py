@@ -3,9 +3,10 @@
 Measured responses are noisy, so a percentile of raw ratios fires on an unchanged version. The check
 therefore infers the change of every configuration: a change common to all, and changes that follow from an
 option or a pair of options, most probably none (see `perfport.advise.comparison.changes`). What neither explains is
-measuring noise, also where a single configuration stands out: one slow measurement is a busy machine more often
-than a slow version. It is believed where it was measured more than once, or where the caller knows the noise. The
-rule is evaluated on draws of the true changes; the check fails if it holds with the confidence asked for. The
+measuring noise: as much as the rows say of themselves (`Dataset.log_se`) and as much as is seen beyond that. It has
+heavy tails, so a single configuration that stands out is noise as well: one slow measurement is a busy machine more
+often than a slow version. It is believed where it was measured more than once, or where the caller knows the noise.
+The rule is evaluated on draws of the true changes; the check fails if it holds with the confidence asked for. The
 options the change follows from are the suspects.
 
 Example:
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from perfport.advise.comparison.changes import InferredChanges, infer_changes
 from perfport.advise.comparison.contrasts import ContrastBasis
 from perfport.advise.influences.coding import sample_configurations
-from perfport.advise.regression.pairing import MIN_ROWS, Pairs, configuration_text
+from perfport.advise.regression.pairing import Pairs, configuration_text
 from perfport.advise.regression.rules import Clause, Rule, parse_rule
 from perfport.advise.rendering import html_block, level_text
 from perfport.data.dataset import Dataset
@@ -45,9 +46,9 @@ _SPACE_ROWS = 1000  # configurations that say how often each level occurs
 _N_NEW = 0.3  # most versions change no influence at all
 _NEW_SIZE = 0.2  # a change that matters to anyone moves the response by a fifth, typically
 _SUSPECT = 0.8  # probability from which an option is named: an innocent one costs a day
-_OUTLIER = 4.0  # robust standard deviations beyond which a configuration has changed by itself
+_P_ASTRAY = 0.2  # that a row is off by itself: as many are, on a machine that is shared
+_STANDS_OUT = 0.5  # probability from which it is said of a row
 _SHOWN_LEVELS = 6
-_MAX_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +187,8 @@ def check_regression(
     pairs = Pairs.of(baseline, candidate, name, seed)
     space, prop = candidate.space, candidate.properties[name]
     basis = ContrastBasis.of(space, _typical(space, pairs.configurations, seed))
-    found, is_odd = _infer(basis, pairs, noise_pct, seed)
-    changes = _true_changes(basis, found, pairs, is_odd, noise_pct=noise_pct, rng=rng_for(seed, "advise", "rows"))
+    found = _infer(basis, pairs, noise_pct, seed)
+    changes = _true_changes(basis, found, pairs, noise_pct=noise_pct, rng=rng_for(seed, "advise", "rows"))
     results = {clause: _Evaluated.of(clause, changes, pairs, prop) for clause in dict.fromkeys(parsed.clauses)}
     probability = float(np.mean(_holds(parsed, results)))
     return RegressionCheck(
@@ -201,7 +202,7 @@ def check_regression(
         common_factor=float(np.exp(np.median(changes.mean(axis=1)))),
         n_configurations=len(pairs.before),
         failures=pairs.failures,
-        notes=_notes(pairs, is_odd, noise_pct, found),
+        notes=_notes(pairs, noise_pct, found),
     )
 
 
@@ -211,53 +212,35 @@ def _typical(space: Space, measured: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.concat([rows, measured], ignore_index=True)
 
 
-def _infer(
-    basis: ContrastBasis, pairs: Pairs, noise_pct: float | None, seed: int
-) -> tuple[InferredChanges, NDArray[np.bool_]]:
-    """Infer the changes, and which configurations stand out from them; those are left out and it starts again."""
-    is_odd = np.zeros(len(pairs.before), dtype=np.bool_)
-    se = np.full(len(is_odd), 0.0 if noise_pct is None else noise_pct / 100.0)
-    for attempt in range(_MAX_PASSES):
-        rest = pairs.configurations[~is_odd].reset_index(drop=True)
-        found = infer_changes(
-            basis,
-            {},
-            rest,
-            pairs.difference[~is_odd],
-            smallest=np.inf,
-            rng=rng_for(seed, "advise", "regression", attempt),
-            n_new=_N_NEW,
-            new_size=_NEW_SIZE,
-            known_se=se[~is_odd],
-        )
-        left = pairs.difference - found.mean_change(basis, pairs.configurations)
-        middle = np.median(left)
-        spread = 1.4826 * float(np.median(np.abs(left - middle)))
-        stands_out = np.abs(left - middle) > _OUTLIER * max(spread, float(se[0]), 0.005)
-        if not np.any(stands_out & ~is_odd) or np.sum(~(is_odd | stands_out)) < MIN_ROWS:
-            break
-        is_odd |= stands_out
-    return found, is_odd
+def _infer(basis: ContrastBasis, pairs: Pairs, noise_pct: float | None, seed: int) -> InferredChanges:
+    """Infer the changes; the noise is what is known of it and what no option explains."""
+    return infer_changes(
+        basis,
+        {},
+        pairs.configurations,
+        pairs.difference,
+        smallest=np.inf,
+        rng=rng_for(seed, "advise", "regression"),
+        n_new=_N_NEW,
+        new_size=_NEW_SIZE,
+        p_astray=_P_ASTRAY,
+        known_se=pairs.se if noise_pct is None else np.full(len(pairs.before), noise_pct / 100.0),
+    )
 
 
 def _true_changes(
-    basis: ContrastBasis,
-    found: InferredChanges,
-    pairs: Pairs,
-    is_odd: NDArray[np.bool_],
-    *,
-    noise_pct: float | None,
-    rng: np.random.Generator,
+    basis: ContrastBasis, found: InferredChanges, pairs: Pairs, *, noise_pct: float | None, rng: np.random.Generator
 ) -> FloatArray:
     """Return draws of the true change of every configuration, on the log scale, shape (k, m)."""
-    smooth = found.change_draws(basis, pairs.configurations)
-    if noise_pct is not None:
-        # Of what the options leave, noise explains se^2 and the configuration itself the rest.
-        own, se = np.square(found.draws.noise)[:, None], noise_pct / 100.0
-        trust = own / (own + se**2)
-        smooth = smooth + trust * (pairs.difference - smooth)
-        smooth = smooth + np.sqrt(trust) * se * rng.standard_normal(smooth.shape)
-    return np.where(is_odd & _is_believed(pairs, noise_pct), pairs.difference, smooth)
+    changes = found.change_draws(basis, pairs.configurations)
+    changes = changes + np.where(_is_believed(pairs, noise_pct), found.astray, 0.0)
+    if noise_pct is None:
+        return changes
+    # Of what the options leave, noise explains se^2 and the configuration itself the rest.
+    own, se = np.square(found.draws.noise)[:, None], noise_pct / 100.0
+    trust = own / (own + se**2)
+    changes = changes + trust * (pairs.difference - changes)
+    return np.asarray(changes + np.sqrt(trust) * se * rng.standard_normal(changes.shape))
 
 
 def _is_believed(pairs: Pairs, noise_pct: float | None) -> NDArray[np.bool_]:
@@ -343,16 +326,18 @@ def _some(levels: tuple[Any, ...]) -> list[Any]:
     return [levels[round(i)] for i in np.linspace(0, len(levels) - 1, _SHOWN_LEVELS)]
 
 
-def _notes(pairs: Pairs, is_odd: NDArray[np.bool_], noise_pct: float | None, found: InferredChanges) -> tuple[str, ...]:
+def _notes(pairs: Pairs, noise_pct: float | None, found: InferredChanges) -> tuple[str, ...]:
     notes = list(pairs.notes)
     believed = _is_believed(pairs, noise_pct)
-    for row in np.flatnonzero(is_odd).tolist():
+    for row in np.flatnonzero(np.mean(found.astray != 0.0, axis=0) > _STANDS_OUT).tolist():
         text = configuration_text(pairs.configurations, row)
         doubt = "" if believed[row] else ", not counted, measure it again"
         notes.append(f"stands out with ×{np.exp(pairs.difference[row]):.2f}{doubt}: {text}")
     if noise_pct is None:
         inferred = 100.0 * float(np.median(found.draws.noise))
-        notes.append(f"noise between the two versions: {inferred:.2g} %, inferred from what no option explains")
+        known = 100.0 * float(np.median(pairs.se))
+        beyond = f", beyond the {known:.2g} % that the rows say of themselves" if known else ""
+        notes.append(f"noise between the two versions: {inferred:.2g} %, inferred from what no option explains{beyond}")
     return tuple(notes)
 
 

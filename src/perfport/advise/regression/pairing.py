@@ -1,6 +1,6 @@
 """The same configurations before and after: which rows of two versions can be held against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,7 @@ class Pairs:
         configurations: m of them.
         before: Log response of the old version, shape (m,).
         difference: Log response of the new version less `before`, shape (m,).
+        se: Standard error of `difference` as far as the measurements know it themselves, shape (m,); else 0.
         is_repeated: Whether the new version was measured more than once, shape (m,).
         failures: Configurations that used to run and no longer do, as text.
         n_baseline: Configurations known to run in the old version and tried in the new one.
@@ -39,6 +40,7 @@ class Pairs:
     configurations: pd.DataFrame
     before: FloatArray
     difference: FloatArray
+    se: FloatArray
     is_repeated: NDArray[np.bool_]
     failures: tuple[str, ...]
     n_baseline: int
@@ -47,27 +49,26 @@ class Pairs:
     @classmethod
     def of(cls, baseline: Dataset | PerformanceModel, candidate: Dataset, name: str, seed: int) -> "Pairs":
         """Match the rows of two versions, or predict the old ones; see `perfport.advise.regression.check`."""
-        new, n_new, row_of = _by_configuration(candidate, name)
+        new, row_of = _by_configuration(candidate, name)
         failed = {key for key in row_of if key not in new}
         notes: list[str] = []
         _check_alike(baseline, candidate, name)
+        keys = list(new)
         if isinstance(baseline, Dataset):
-            old, _, _ = _by_configuration(baseline, name)
+            old, _ = _by_configuration(baseline, name)
             shared = [key for key in new if key in old]
             failed &= old.keys()
             if len(shared) >= max(MIN_ROWS, len(new) / 2):
-                keys, before = shared, np.array([old[key] for key in shared])
+                keys, before = shared, _column(old[key].log_response for key in shared)
+                se_before = _column(old[key].se for key in shared)
                 if len(shared) < len(new):
                     notes.append(f"{len(new) - len(shared)} configurations of the new version were not measured before")
             else:
                 notes.append(f"only {len(shared)} configurations were measured in both: the old version is predicted")
-                keys = list(new)
-                before = _predicted(
-                    transfer(sources=[], target=baseline, property=name, seed=seed), candidate, keys, row_of
-                )
+                model = transfer(sources=[], target=baseline, property=name, seed=seed)
+                before, se_before = _predicted(model, candidate, keys, row_of), np.zeros(len(keys))
         else:
-            keys = list(new)
-            before = _predicted(baseline, candidate, keys, row_of)
+            before, se_before = _predicted(baseline, candidate, keys, row_of), np.zeros(len(keys))
         if len(keys) < MIN_ROWS:
             raise NotEnoughDataError(
                 f"{len(keys)} configuration(s) ran in both versions: a check needs at least {MIN_ROWS}; measure more",
@@ -76,12 +77,13 @@ class Pairs:
         if len(keys) > _MAX_ROWS:
             notes.append(f"{_MAX_ROWS} of {len(keys)} configurations were looked at")
             some = np.sort(rng_for(seed, "advise", "pairs").permutation(len(keys))[:_MAX_ROWS])
-            keys, before = [keys[i] for i in some], before[some]
+            keys, before, se_before = [keys[i] for i in some], before[some], se_before[some]
         return cls(
             configurations=candidate.configurations.iloc[[row_of[key] for key in keys]].reset_index(drop=True),
             before=before,
-            difference=np.array([new[key] for key in keys]) - before,
-            is_repeated=np.array([n_new[key] > 1 for key in keys]),
+            difference=_column(new[key].log_response for key in keys) - before,
+            se=np.hypot(se_before, _column(new[key].se for key in keys)),
+            is_repeated=np.array([new[key].n > 1 for key in keys]),
             failures=tuple(
                 configuration_text(candidate.configurations, row_of[key]) for key in row_of if key in failed
             ),
@@ -90,19 +92,42 @@ class Pairs:
         )
 
 
-def _by_configuration(dataset: Dataset, name: str) -> tuple[dict[str, float], dict[str, int], dict[str, int]]:
-    """Return of each configuration the mean log response and the number of rows that ran, and its first row."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One configuration in one version: mean log response, its standard error as far as known, how often it ran."""
+
+    log_response: float
+    se: float
+    n: int
+
+
+def _by_configuration(dataset: Dataset, name: str) -> tuple[dict[str, _Reading], dict[str, int]]:
+    """Return what is known of each configuration that ran, and the first row of every one."""
     y = dataset.response(name)
     runs = (dataset.status == Status.OK.value) & np.isfinite(y) & (y > 0)
-    logs: dict[str, list[float]] = {}
-    row_of: dict[str, int] = {}
+    rows_of: dict[str, list[int]] = {}
     for row, configuration in enumerate(dataset.space.configurations(dataset.configurations)):
-        key = configuration_key(configuration)
-        row_of.setdefault(key, row)
-        if runs[row]:
-            logs.setdefault(key, []).append(float(np.log(y[row])))
-    means = {key: float(np.mean(values)) for key, values in logs.items()}
-    return means, {key: len(values) for key, values in logs.items()}, row_of
+        rows_of.setdefault(configuration_key(configuration), []).append(row)
+    errors, blocks = np.nan_to_num(dataset.log_se[name]), _n_blocks(dataset)
+    readings = {}
+    for key, rows in rows_of.items():
+        ran = [row for row in rows if runs[row]]
+        if ran:
+            se = float(np.sqrt(np.sum(errors[ran] ** 2))) / len(ran)
+            readings[key] = _Reading(float(np.mean(np.log(y[ran]))), se, int(blocks[ran].sum()))
+    return readings, {key: rows[0] for key, rows in rows_of.items()}
+
+
+def _n_blocks(dataset: Dataset) -> NDArray[np.int64]:
+    """Return how often each row was measured: a store folds the blocks of a configuration into one row."""
+    if dataset.notes is None or "blocks_ok" not in dataset.notes:
+        return np.ones(len(dataset), dtype=np.int64)
+    counts = pd.to_numeric(dataset.notes["blocks_ok"], errors="coerce")
+    return counts.fillna(1).clip(lower=1).to_numpy(dtype=np.int64)
+
+
+def _column(values: Iterable[float]) -> FloatArray:
+    return np.fromiter(values, dtype=np.float64)
 
 
 def _predicted(model: PerformanceModel, candidate: Dataset, keys: list[str], row_of: Mapping[str, int]) -> FloatArray:
