@@ -1,10 +1,11 @@
 """Does the gate catch a real regression on this machine, and let an unchanged version pass?
 
 Each trial draws 20 configurations of an ONNX Runtime network at random and measures each in three versions: the old
-one, the same again, and a "new version" that silently ignores graph optimisation. The versions take turns in random
-order, so that what disturbs one disturbs the others; a campaign interleaves its environments likewise.
-`check_regression` with the rule "p90 slowdown > 10%" must pass the second and fail the third, and name graph
-optimisation as the cause. Measured for real; run it on an otherwise idle machine (about seven minutes).
+one, the same again, and a "new version" that silently ignores graph optimisation. It is a campaign of three
+environments: the versions take turns in random order, so that what disturbs one disturbs the others, rows that were
+too disturbed to count are made again once, and rows come with their standard errors. `check_regression` with the rule
+"p90 slowdown > 10%" must pass the second and fail the third, and name graph optimisation as the cause. Measured for
+real; run it on an otherwise idle machine (about eight minutes).
 
     python benchmarks/gate.py                  # 10 trials
     python benchmarks/gate.py --trials 1       # a minute
@@ -15,26 +16,28 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 
 from perfport.advise.regression.check import RegressionCheck, check_regression
 from perfport.data.dataset import Dataset
 from perfport.data.environment import Fact
-from perfport.data.measurement import Property, Status
-from perfport.measure.base import Configuration, Outcome, Session
+from perfport.data.store import Store
+from perfport.measure.base import Configuration, Session
+from perfport.measure.campaign.plan import task_of
+from perfport.measure.campaign.run import measure_tasks
 from perfport.measure.protocol import Protocol
 from perfport.measure.rows import configurations_of
 from perfport.measure.runner.rig import Rig, make_rig
-from perfport.measure.runner.runner import Runner
 from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
 from perfport.seeding import rng_for
 from perfport.space.space import Space
 
-TIME = Property("inference_time_s", "s")
+TIME = "inference_time_s"
 RULE, CAUSE = "p90 slowdown > 10%", "graph_optimisation"
 N_ROWS = 20
 OPTIONS = (
@@ -56,39 +59,31 @@ class SilentlyOff(OnnxRuntimeSystem):
             yield session
 
 
-def measured(runner: Runner, rigs: Mapping[str, Rig], rows: pd.DataFrame, rng: np.random.Generator) -> list[Dataset]:
-    """Measure the rows on every rig, in turn; a row that fails has no response."""
-    runner.end_children()
-    names = list(rigs)
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
-    for configuration in configurations_of(rigs[names[0]].space, rows):
-        for name in rng.permutation(names).tolist():
-            outcomes[name].append(runner.measure(rigs[name], configuration))
-    return [_dataset(rigs[name], rows, outcomes[name]) for name in names]
-
-
-def _dataset(rig: Rig, rows: pd.DataFrame, outcomes: Sequence[Outcome]) -> Dataset:
-    is_ok = [found.status is Status.OK for found in outcomes]
-    time_s = [
-        float(np.median(found.repetitions[TIME.name])) if ok else np.nan
-        for found, ok in zip(outcomes, is_ok, strict=True)
+def measured(store: Store, rigs: Sequence[Rig], rows: pd.DataFrame, trial: int) -> list[Dataset]:
+    """Measure the rows on every rig, in turn."""
+    rng = rng_for(trial, "benchmark", "turns")
+    tasks = [
+        task_of(rigs[index], configuration, 0, trial)
+        for configuration in configurations_of(rigs[0].space, rows)
+        for index in rng.permutation(len(rigs))
     ]
-    return Dataset(
-        rig.space,
-        rig.environment,
-        {TIME.name: TIME},
-        rows,
-        {TIME.name: time_s},
-        status=[str(found.status) for found in outcomes],
-    )
+    measure_tasks(tasks, store, PROTOCOL, meters=())
+    return [store.dataset(rig.environment, space=rig.space) for rig in rigs]
 
 
-def checked(runner: Runner, rigs: Mapping[str, Rig], trial: int) -> tuple[RegressionCheck, RegressionCheck]:
+def checked(store: Store, rigs: Sequence[Rig], trial: int) -> tuple[RegressionCheck, RegressionCheck]:
     """Return the checks of the unchanged version and of the one that lost its optimisation."""
-    rng = rng_for(trial, "benchmark", "gate")
-    old, same, off = measured(runner, rigs, rigs["old"].space.sample(N_ROWS, rng), rng)
-    unchanged, lost = (check_regression(old, new, rule=RULE, seed=trial) for new in (same, off))
+    rows = rigs[0].space.sample(N_ROWS, rng_for(trial, "benchmark", "gate"))
+    old, same, off = measured(store, rigs, rows, trial)
+    unchanged, lost = (check_regression(old, new, rule=RULE, property=TIME, seed=trial) for new in (same, off))
     return unchanged, lost
+
+
+def _rig(version: str, system: OnnxRuntimeSystem, side: int) -> Rig:
+    """Return the rig of one version, whose environment differs from the others' in that fact alone."""
+    rig = make_rig(version, system, workload={"side": side}, space=_part(system.space()))
+    software = {**rig.environment.software, "release": version}
+    return replace(rig, environment=replace(rig.environment, software=software))
 
 
 def _part(space: Space) -> Space:
@@ -107,20 +102,16 @@ def main() -> None:
     # A child process imports the system by the name of its module, and this one is called __main__ here.
     sys.path.insert(0, str(Path(__file__).parent))
     systems = {"old": OnnxRuntimeSystem, "same": OnnxRuntimeSystem, "off": import_module("gate").SilentlyOff}
-    rigs = {
-        name: make_rig(
-            name, made := system(given.network, batches=()), workload={"side": given.side}, space=_part(made.space())
-        )
-        for name, system in systems.items()
-    }
+    rigs = [_rig(version, system(given.network, batches=()), given.side) for version, system in systems.items()]
     passed = caught = named = 0
     start = time.perf_counter()
-    with Runner(PROTOCOL) as runner:
-        for trial in range(given.trials):
-            unchanged, lost = checked(runner, rigs, trial)
-            first = " × ".join(lost.suspects[0].options) if lost.suspects else "none"
-            passed, caught, named = passed + unchanged.passed, caught + (not lost.passed), named + (first == CAUSE)
-            print(f"trial {trial}: unchanged: {unchanged}\n         lost:      {lost}", flush=True)
+    for trial in range(given.trials):
+        # A store of its own: every trial measures anew.
+        with TemporaryDirectory() as folder, Store.open(Path(folder) / "perfport.db") as store:
+            unchanged, lost = checked(store, rigs, trial)
+        first = " × ".join(lost.suspects[0].options) if lost.suspects else "none"
+        passed, caught, named = passed + unchanged.passed, caught + (not lost.passed), named + (first == CAUSE)
+        print(f"trial {trial}: unchanged: {unchanged}\n         lost:      {lost}", flush=True)
     print(f"{given.trials} trials of {N_ROWS} measurements, rule '{RULE}', {time.perf_counter() - start:.0f} s:")
     print(f"unchanged version passed {passed}, lost optimisation caught {caught}, named as the cause {named}")
 
