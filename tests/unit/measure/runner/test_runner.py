@@ -145,7 +145,7 @@ def test_a_child_that_hangs_is_timed_out_and_replaced() -> None:
 
 @pytest.mark.slow
 def test_a_child_that_eats_memory_meets_its_limit() -> None:
-    limited = QUICK.model_copy(update={"memory_limit_bytes": 2 << 30})
+    limited = QUICK.model_copy(update={"memory_limit_bytes": 2 << 30, "timeout_s": 120})
     with Runner(limited) as runner:
         rig = make_rig("here", FaultySystem())
         outcome = runner.measure(rig, {"fault": "memory"})
