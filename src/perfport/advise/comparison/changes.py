@@ -3,13 +3,6 @@
 The log response of the target less what the source predicts for the same configurations is a sum of
 *changes*: of the size of each influence the source has, of its shape, and influences the source does not
 have. Each is a group of columns that is most probably not needed (see `perfport.advise.comparison.spike_slab`).
-
-The noise of measured rows has heavy tails: most agree within a few percent, some are off by factors. So a row
-may be *astray*: it has a column of its own, most probably not needed either, and what goes into it widens
-nothing else. That is the mean-shift model of outliers.
-
-Source:
-    Abraham and Box, Applied Statistics 27, 1978 (a few rows shifted, each with a small probability).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +23,6 @@ _FACTOR_SD = 1.5  # expected change of a factor that does change: from 1 to anyt
 _P_CHANGE = 0.5  # that the size of an influence changes
 _P_RESHAPE = 0.1
 _MAX_P_APPEAR = 0.2
-_ASTRAY_SD = 1.0  # of the log response: a row that is off is off by a factor of 2, or 5, or 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,20 +33,18 @@ class InferredChanges:
         source: Term -> its coefficients on the basis, shape (1, r).
         target: Term -> its coefficients in each draw, shape (k, r).
         probability: Term -> probability that it changed in any way.
-        astray: What each row is off by itself in each draw, on the log scale, shape (k, n); mostly 0.
         draws: The selection they come from; its intercepts are changes of the level common to all rows.
     """
 
     source: Mapping[Term, FloatArray]
     target: Mapping[Term, FloatArray]
     probability: Mapping[Term, float]
-    astray: FloatArray
     draws: SelectionDraws
 
     def change_draws(self, basis: ContrastBasis, configurations: pd.DataFrame) -> FloatArray:
         """Return draws of the change of the log response, noise excluded, shape (k, m)."""
         total = np.repeat(self.draws.intercepts[:, None], len(configurations), axis=1)
-        terms = self._changed
+        terms = self.changed
         for term, X in zip(terms, basis.many(terms, configurations), strict=True):
             total += (self.target[term] - self.source[term]) @ X.T
         return total
@@ -62,13 +52,14 @@ class InferredChanges:
     def mean_change(self, basis: ContrastBasis, configurations: pd.DataFrame) -> FloatArray:
         """Return the expected change of the log response, shape (m,)."""
         total = np.full(len(configurations), float(self.draws.intercepts.mean()))
-        terms = self._changed
+        terms = self.changed
         for term, X in zip(terms, basis.many(terms, configurations), strict=True):
             total += X @ (self.target[term] - self.source[term]).mean(axis=0)
         return total
 
     @property
-    def _changed(self) -> list[Term]:
+    def changed(self) -> list[Term]:
+        """Terms that changed in some draw."""
         return [term for term, probability in self.probability.items() if probability > 0]
 
 
@@ -91,7 +82,7 @@ def infer_changes(
     rng: np.random.Generator,
     n_new: float = 1.0,
     new_size: float = 0.1,
-    p_astray: float = 0.0,
+    astray: float = 0.0,
     known_se: FloatArray | None = None,
 ) -> InferredChanges:
     """Infer what became of every influence.
@@ -105,7 +96,7 @@ def infer_changes(
         rng: Source of all randomness.
         n_new: Expected number of main effects that appear, and of interactions.
         new_size: Least size expected of an influence that appears, on the log scale.
-        p_astray: Probability that a row is off by itself, by a factor; 0 if none can be.
+        astray: Share of the rows expected to be off by themselves, by factors; 0 if none can be.
         known_se: Standard error of each difference, shape (n,), as far as it is known.
     """
     pairs: list[Term] = list(combinations(basis.contrasts, 2))
@@ -128,16 +119,12 @@ def infer_changes(
             unit = source[term] / size[term]
             bent = spread @ (np.eye(len(unit)) - np.outer(unit, unit))
             steps.append(_step(term, columns[term], size[term] * bent, _P_RESHAPE))
-    alone = [Group(column[:, None], p_astray) for column in _ASTRAY_SD * np.eye(len(difference)) if p_astray > 0]
-    drawn = select_groups(difference, [*(step.group for step in steps), *alone], rng=rng, known_se=known_se)
+    drawn = select_groups(difference, [step.group for step in steps], rng=rng, known_se=known_se, astray=astray)
     target = {term: np.repeat(b[None, :], len(drawn.noise), axis=0) for term, b in source.items()}
-    for step, coefficients in zip(steps, drawn.coefficients, strict=False):  # those of the rows come after them
+    for step, coefficients in zip(steps, drawn.coefficients, strict=True):
         target[step.term] = target[step.term] + coefficients @ step.effect
     changed = {term: float(np.mean(np.any(target[term] != b, axis=1))) for term, b in source.items()}
-    astray = np.zeros((len(drawn.noise), len(difference)))
-    for row, coefficients in enumerate(drawn.coefficients[len(steps) :]):
-        astray[:, row] = _ASTRAY_SD * coefficients[:, 0]
-    return InferredChanges({term: b[None, :] for term, b in source.items()}, target, changed, astray, drawn)
+    return InferredChanges({term: b[None, :] for term, b in source.items()}, target, changed, drawn)
 
 
 def _step(term: Term, columns: FloatArray, effect: FloatArray, probability: float) -> _Step:

@@ -46,7 +46,7 @@ _SPACE_ROWS = 1000  # configurations that say how often each level occurs
 _N_NEW = 0.3  # most versions change no influence at all
 _NEW_SIZE = 0.2  # a change that matters to anyone moves the response by a fifth, typically
 _SUSPECT = 0.8  # probability from which an option is named: an innocent one costs a day
-_P_ASTRAY = 0.2  # that a row is off by itself: as many are, on a machine that is shared
+_ASTRAY = 0.1  # share of the rows that are off by themselves, on a machine that is shared
 _STANDS_OUT = 0.5  # probability from which it is said of a row
 _SHOWN_LEVELS = 6
 
@@ -223,7 +223,7 @@ def _infer(basis: ContrastBasis, pairs: Pairs, noise_pct: float | None, seed: in
         rng=rng_for(seed, "advise", "regression"),
         n_new=_N_NEW,
         new_size=_NEW_SIZE,
-        p_astray=_P_ASTRAY,
+        astray=_ASTRAY,
         known_se=pairs.se if noise_pct is None else np.full(len(pairs.before), noise_pct / 100.0),
     )
 
@@ -233,7 +233,7 @@ def _true_changes(
 ) -> FloatArray:
     """Return draws of the true change of every configuration, on the log scale, shape (k, m)."""
     changes = found.change_draws(basis, pairs.configurations)
-    changes = changes + np.where(_is_believed(pairs, noise_pct), found.astray, 0.0)
+    changes = changes + np.where(_is_believed(pairs, noise_pct), found.draws.astray, 0.0)
     if noise_pct is None:
         return changes
     # Of what the options leave, noise explains se^2 and the configuration itself the rest.
@@ -301,9 +301,18 @@ def _holds(rule: Rule, results: Mapping[Clause, _Evaluated]) -> NDArray[np.bool_
 
 
 def _suspects(basis: ContrastBasis, found: InferredChanges) -> tuple[Suspect, ...]:
+    """Name terms that surely changed, and options of which it is sure that they matter but not with which others."""
     named = {term: probability for term, probability in found.probability.items() if probability >= _SUSPECT}
+    explained = {option for term in named for option in term}
+    changed = {term: np.any(found.target[term] != found.source[term], axis=1) for term in found.changed}
+    for option in basis.contrasts:
+        with_it = [in_draw for term, in_draw in changed.items() if option in term]
+        if option not in explained and with_it:
+            named[option,] = float(np.mean(np.any(with_it, axis=0)))
     return tuple(
-        Suspect(term, named[term], _factors(basis, found, term)) for term in sorted(named, key=lambda t: (-named[t], t))
+        Suspect(term, named[term], _factors(basis, found, term))
+        for term in sorted(named, key=lambda t: (-named[t], t))
+        if named[term] >= _SUSPECT
     )
 
 
@@ -329,7 +338,7 @@ def _some(levels: tuple[Any, ...]) -> list[Any]:
 def _notes(pairs: Pairs, noise_pct: float | None, found: InferredChanges) -> tuple[str, ...]:
     notes = list(pairs.notes)
     believed = _is_believed(pairs, noise_pct)
-    for row in np.flatnonzero(np.mean(found.astray != 0.0, axis=0) > _STANDS_OUT).tolist():
+    for row in np.flatnonzero(np.mean(found.draws.astray != 0.0, axis=0) > _STANDS_OUT).tolist():
         text = configuration_text(pairs.configurations, row)
         doubt = "" if believed[row] else ", not counted, measure it again"
         notes.append(f"stands out with ×{np.exp(pairs.difference[row]):.2f}{doubt}: {text}")

@@ -1,5 +1,8 @@
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.special import betaln, logsumexp
 
 from perfport.advise.comparison import spike_slab
 from perfport.advise.comparison.spike_slab import Group, select_groups
@@ -68,3 +71,36 @@ def test_a_single_row_is_no_problem() -> None:
     rng = np.random.default_rng(5)
     drawn = select_groups(np.array([0.4]), [Group(np.ones((1, 1)), 0.1)], rng=rng)
     assert np.isfinite(drawn.intercepts).all()
+
+
+def test_rows_that_are_off_by_themselves_widen_nothing() -> None:
+    rng = np.random.default_rng(6)
+    X = rng.choice([-1.0, 1.0], (20, 10))
+    y = 1.0 + 0.2 * X[:, 3] + 0.03 * rng.standard_normal(20)
+    y[[2, 8, 11]] += (2.0, -1.5, 0.7)
+    drawn = select_groups(y, [Group(0.2 * X[:, [j]], 0.05) for j in range(10)], rng=rng, astray=0.1)
+    assert set(np.flatnonzero(drawn.inclusion > 0.5)) == {3}
+    assert np.median(drawn.noise) < 0.06
+    assert set(np.flatnonzero(np.mean(drawn.astray != 0.0, axis=0) > 0.5)) == {2, 8, 11}
+    assert drawn.astray.mean(axis=0)[[2, 8, 11]] == pytest.approx([2.0, -1.5, 0.7], abs=0.1)
+    assert drawn.intercepts.mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_share_of_rows_that_are_off_is_learnt() -> None:
+    """Four rows and no group leave 16 states; the prior of a state depends on how many rows it holds to be off."""
+    y = np.array([0.0, 0.03, 0.4, -0.5])
+    drawn = select_groups(y, [], rng=np.random.default_rng(7), astray=0.2)
+    states = list(product((0, 1), repeat=4))
+    weights = []
+    for state in states:
+        k = sum(state)
+        prior = betaln(1 + k, 4 + 4 - k)  # Beta(1, 4) has the mean 0.2
+        z = y - y.mean()
+        each = []
+        for level, sd in enumerate(spike_slab.NOISE_LEVELS):
+            K = 100.0 + np.diag(sd**2 + np.array(state, dtype=float))
+            evidence = -0.5 * np.linalg.slogdet(K)[1] - 0.5 * z @ np.linalg.solve(K, z)
+            each.append(evidence + spike_slab._LOG_NOISE_PRIOR[level])
+        weights.append(prior + logsumexp(each))
+    p = np.exp(np.array(weights) - logsumexp(weights))
+    assert np.mean(drawn.astray != 0.0, axis=0) == pytest.approx(p @ np.array(states), abs=0.1)
