@@ -30,11 +30,11 @@ from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.auto import WITH_SOURCES, combined_source, fitted_members, prior_of, target_rows
 from perfport.transfer.kernels import CombinedSource
-from perfport.transfer.members import FittedMember, TargetRows
+from perfport.transfer.members import CalibratedMember, FittedMember, TargetRows
 from perfport.transfer.mixed import MixedModel, mixed
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, load_priors, parse_priors
-from perfport.transfer.propose import a_optimal, prior_covariance
+from perfport.transfer.propose import BELIEFS, a_optimal, prior_covariances
 from perfport.transfer.source import cached_source
 from perfport.transfer.stacking import Mixture
 
@@ -47,6 +47,7 @@ KERNELS = {
     "what is influential in the source (infl)": ("infl",),
     "any option, pair, anything smooth (main, inter, iso)": ("main", "inter", "iso"),
     "scaled and bent predictions (slope, link)": ("slope", "link"),
+    "a constant added to the response (overhead)": ("overhead",),
     "deviations of single rows (r)": ("r",),
 }
 MAX_CANDIDATES = 1000
@@ -135,9 +136,9 @@ def choices(case: Case, n: int, seed: int) -> Iterator[tuple[str, IntArray]]:
         pool = np.sort(rng.choice(pool, MAX_CANDIDATES, replace=False))
     prior = combined_source([cached_source(s, property=case.property) for s in case.sources], None, case.property)
     candidates = case.target.configurations.iloc[pool]
-    for how, doubt in (("proposed", {}), ("proposed, sources trusted", {"doubt": 0.0})):
-        K = prior_covariance(prior, candidates, priors=case.priors, **doubt)
-        yield how, pool[a_optimal(K, min(n, len(pool)), rng=rng_for(seed, "ablation", "ties"))]
+    for how, beliefs in (("proposed", BELIEFS), ("proposed, sources trusted", BELIEFS[1:])):
+        covariances = prior_covariances(prior, candidates, priors=case.priors, beliefs=beliefs)
+        yield how, pool[a_optimal(covariances, min(n, len(pool)), rng=rng_for(seed, "ablation", "ties"))]
 
 
 def variants(case: Case, rows: IntArray, *, full: bool) -> Iterator[tuple[str, dict[str, float]]]:
@@ -161,6 +162,8 @@ def variants(case: Case, rows: IntArray, *, full: bool) -> Iterator[tuple[str, d
     wanted = np.asarray([WITH_SOURCES[name] for name in members])
     yield "votes by left-out rows", judge.error(replace(whole, weights=wanted / wanted.sum()))
     yield "votes by certainty at the row", judge.error(whole, alike=True)
+    uncalibrated = {name: CalibratedMember(one.member, 1.0) for name, one in whole.members.items()}
+    yield "calibrated variances", judge.error(replace(whole, members=uncalibrated))
     yield "doubt", judge.error(replace(whole, doubt=0.0))
     yield "shift below the median", judge.error(whole, shifted=False)
 
@@ -212,6 +215,9 @@ class Judge:
         return model.mixture_of(means, variances)
 
     def _answer(self, member: FittedMember) -> tuple[FloatArray, FloatArray]:
+        if isinstance(member, CalibratedMember):
+            mean, variance = self._answer(member.member)
+            return mean, member.factor * variance
         if id(member) not in self._answers:
             # The member is kept too, or another one could come to live at its address.
             self._answers[id(member)] = member, member.predict(self.seen, self.cross, self.diagonals)
@@ -229,7 +235,11 @@ def table(found: pd.DataFrame) -> str:
         ratio = np.log(part.mape_pct / full.mape_pct.reindex(part.index)).reset_index()
         lines.append(line(variant, [ratio[ratio.rows == how] for how in ("proposed", "random")], budgets))
     errors = full.mape_pct.unstack("rows")
-    for how, name in (("random", "proposed, not random rows"), ("proposed, sources trusted", "doubt in the design")):
+    designs = {
+        "random": "proposed, not random rows",
+        "proposed, sources trusted": "design that doubts the size of influences",
+    }
+    for how, name in designs.items():
         ratio = np.log(errors[how] / errors["proposed"]).rename("mape_pct").reset_index()
         lines.append(line(name, [ratio, ratio.iloc[:0]], budgets))
     lines += [

@@ -29,7 +29,7 @@ from perfport.transfer.base import TransferStrategy
 from perfport.transfer.kernels import OptionsOnly, Prior
 from perfport.transfer.names import BUILTIN, make_strategy
 from perfport.transfer.prepare import in_content_order, prepare_sources, prepare_target
-from perfport.transfer.propose import a_optimal, prior_covariance
+from perfport.transfer.propose import a_optimal, prior_covariances
 from perfport.transfer.recipe import Recipe
 from perfport.transfer.source import cached_source
 from perfport.transfer.transferred import TransferredModel, transferred
@@ -134,8 +134,7 @@ def propose(
     if told is not None:
         pool = pd.concat([pool, told.configurations[list(candidates.columns)]], ignore_index=True)
     prior = _prior(sources, space, property=property, told=told, pool=pool, rename=rename)
-    K = prior_covariance(prior, pool)
-    chosen = a_optimal(K, budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
+    chosen = a_optimal(prior_covariances(prior, pool), budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
     return open_rows[chosen]
 
 

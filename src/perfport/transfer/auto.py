@@ -42,8 +42,8 @@ MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
 
 # Weight of every member before any row is seen; those that are not fitted share theirs out.
 WITH_SOURCES = {
-    "around_source": 0.45,
-    "around_zero": 0.35,
+    "around_source": 0.3,
+    "around_zero": 0.5,
     "scaled": 0.1,
     "ard_informed": 0.1,
     "ard_around_source": 0.2,

@@ -27,6 +27,7 @@ __all__ = ["CombinedSource", "OptionsOnly", "Prior", "Seen", "source_weights"]
 FloatArray = NDArray[np.float64]
 
 LINK_RANGE = 0.6  # of a link function, in standard deviations of the source
+MAX_Z = 6.0  # predictions further out, in standard deviations of the source, add no more overhead
 PULL = 1.5  # how far the weights of q sources may stray from 1/q: prior sd PULL / q
 UNUSED_RELEVANCE = 0.003  # of columns no source found worth a relevance of their own
 RELEVANCE_RANGE = (0.002, 3.0)
@@ -138,10 +139,10 @@ class CombinedSource:
         shared = set.intersection(*(set(model.basis.names) | set(model.sizes) for model in models))
         own = [name for name in (*models[0].basis.names, *models[0].sizes) if name in shared]
         between = ["diff", "flink"] if len(models) > 1 else []
-        self.names = ("slope", "r", "link", *own, *between)
+        self.names = ("slope", "overhead", "r", "link", *own, *between)
         self.relevance = self._relevance()
         self._own = tuple(own)
-        self._sizes = self._measure()
+        self._usual_overhead, self._sizes = self._measure()
 
     def see(self, configurations: pd.DataFrame) -> Seen:
         """Return what the sources know about the configurations."""
@@ -163,6 +164,7 @@ class CombinedSource:
     def kernels(self, A: Seen, B: Seen) -> FloatArray:
         """Return every kernel, shape (n_kernels, len(A), len(B))."""
         of_f = self._of_predictions(A.f, A.apart, B.f, B.apart)
+        of_f["overhead"] = np.outer(*(self._overhead(rows.f) - self._usual_overhead for rows in (A, B)))
         stack = {name: K / self._sizes[name] for name, K in of_f.items()}
         stack["r"] = np.outer(A.r, B.r) / max(self.residual_variance, 1e-9)
         for i in self._active:
@@ -175,6 +177,7 @@ class CombinedSource:
         """Return every kernel of each row with itself, shape (n_kernels, len(A))."""
         stack = {
             "slope": np.square(A.f) / self._sizes["slope"],
+            "overhead": np.square(self._overhead(A.f) - self._usual_overhead) / self._sizes["overhead"],
             "link": np.full(len(A), 1.0 / self._sizes["link"]),
             "r": np.square(A.r) / max(self.residual_variance, 1e-9),
         }
@@ -199,6 +202,10 @@ class CombinedSource:
             log_relevance += weight * np.log(np.clip(values, *RELEVANCE_RANGE))
         return np.exp(log_relevance)
 
+    def _overhead(self, f: FloatArray) -> FloatArray:
+        """Return what the log response gains per unit of a constant added to the response, but for a factor."""
+        return np.asarray(np.exp(-self.sd * np.clip(f, -MAX_Z, MAX_Z)))
+
     def _of_predictions(
         self, f: FloatArray, apart: FloatArray, g: FloatArray, apart_g: FloatArray
     ) -> dict[str, FloatArray]:
@@ -214,8 +221,8 @@ class CombinedSource:
             found["flink"] = np.exp(-np.maximum(spread, 0.0) / (2.0 * q * LINK_RANGE**2))
         return found
 
-    def _measure(self) -> dict[str, float]:
-        """Return the size of the kernels of the predictions over rows pooled from all sources."""
+    def _measure(self) -> tuple[float, dict[str, float]]:
+        """Return the mean overhead and the size of the kernels of predictions, over rows pooled from all sources."""
         if len(self.models) == 1:
             predictions = self.models[0].smoother.held_out[:N_REFERENCE][None, :]
         else:
@@ -224,7 +231,9 @@ class CombinedSource:
             predictions = np.stack([model.predict(pooled) for model in self.models])
         f = self.weights @ predictions
         raw = self._of_predictions(f, predictions - f, f, predictions - f)
-        return {name: 1.0 if name == "diff" else centred_variance(K) for name, K in raw.items()}
+        sizes = {name: 1.0 if name == "diff" else centred_variance(K) for name, K in raw.items()}
+        overhead = self._overhead(f)
+        return float(overhead.mean()), sizes | {"overhead": max(float(overhead.var()), 1e-12)}
 
 
 class OptionsOnly:

@@ -12,7 +12,7 @@ from scipy.stats import t as student_t
 from perfport.data.measurement import Property
 from perfport.model.predictive import Predictive
 from perfport.transfer.kernels import Prior, Seen
-from perfport.transfer.members import FittedMember, TargetRows
+from perfport.transfer.members import CalibratedMember, FittedMember, TargetRows
 from perfport.transfer.stacking import Mixture, stack_weights
 from perfport.transfer.verdict import Verdict
 
@@ -40,7 +40,7 @@ class MixedModel:
         property: What is predicted.
         prior: How configurations are seen.
         rows: The target rows the members rest on.
-        members: By name.
+        members: By name, their variances calibrated.
         weights: Of the members, in their order, shape (k,), summing to 1.
         doubt: Share of the prediction that is the mean of the target rows, because the members hardly
             explain more.
@@ -50,7 +50,7 @@ class MixedModel:
     property: Property
     prior: Prior
     rows: TargetRows
-    members: Mapping[str, FittedMember]
+    members: Mapping[str, CalibratedMember]
     weights: FloatArray
     doubt: float
     verdict: Verdict
@@ -162,7 +162,7 @@ def mixed(
     *,
     property: Property,
 ) -> MixedModel:
-    """Weigh the members and return their mixture.
+    """Calibrate and weigh the members, and return their mixture.
 
     Args:
         prior: How configurations are seen.
@@ -172,10 +172,11 @@ def mixed(
         property: What is predicted.
     """
     wanted = np.asarray([prior_weights[name] for name in members])
-    errors, variances = _left_out(members, rows.is_exact)
+    calibrated = {name: CalibratedMember.of(member, rows.is_exact) for name, member in members.items()}
+    errors, variances = _left_out(calibrated, rows.is_exact)
     weights = stack_weights(errors, variances, wanted / wanted.sum())
     doubt = _doubt(rows.z[rows.is_exact], Mixture.of(weights, errors, variances).moments()[0])
-    return MixedModel(property, prior, rows, members, weights, doubt, Verdict("no help"))
+    return MixedModel(property, prior, rows, calibrated, weights, doubt, Verdict("no help"))
 
 
 def loo_error_pct(model: MixedModel) -> float | None:

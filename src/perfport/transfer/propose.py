@@ -1,8 +1,10 @@
 """Which configurations to measure: greedy A-optimality under what is believed before measuring.
 
-Each next row is the one that lowers the predictive variance, averaged over all candidates, most.
-The covariance mixes those of the members around the sources and around zero at their prior mean
-scales, so rows differ in what the sources show to be influential. One rank-1 update a row.
+Each next row is the one that lowers the predictive variance, averaged over all candidates, most. With sources
+there are two beliefs about what varies: that of the member around zero (they tell what matters, not how much)
+and that of the member around the source. The first rows serve the one that asks more, later ones both. The
+scales are those the priors expect, so rows differ in what the sources show to be influential. One rank-1 update
+a row and belief.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,49 +15,49 @@ from numpy.typing import NDArray
 
 from perfport.transfer.basis import centred_variance
 from perfport.transfer.kernels import OptionsOnly, Prior
-from perfport.transfer.members import CONSTANT
 from perfport.transfer.priors import MemberPrior, load_priors
 
-__all__ = ["a_optimal", "prior_covariance"]
+__all__ = ["BELIEFS", "a_optimal", "prior_covariances"]
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-DESIGN_NOISE = 0.01
+BELIEFS = ("around_zero", "around_source")
+N_WARY = 5  # rows that serve the first belief alone
+SHARE = 0.3  # of the first belief in the rows after them
+# As shares of the variance that is expected of the responses around their mean:
+DESIGN_NOISE = 0.03  # variance of a reading's noise
+CONSTANT = 75.0  # variance of that mean: nothing is known of it
 SPREAD_CAP = 1.5  # of a scale's prior when its mean is taken: a mean of a wider one is all tail
 COVERAGE = 0.02  # of main and iso: no option is left at one level because the source says it is idle
-DOUBT = 0.3  # share of the variance that is expected as if the sources told only what matters, not how much
 TIE_WIDTH = 0.03  # candidates this close (relatively) are told apart by chance
 
 
-def prior_covariance(
+def prior_covariances(
     prior: Prior,
     configurations: pd.DataFrame,
     *,
     priors: Mapping[str, MemberPrior] | None = None,
-    doubt: float = DOUBT,
-) -> Float32Array:
-    """Return the prior covariance of the responses of the configurations, noise left out, shape (n, n).
+    beliefs: Sequence[str] = BELIEFS,
+) -> list[Float32Array]:
+    """Return prior covariances of the responses of the configurations, noise left out, each of shape (n, n).
+
+    In units of the variance they expect of the responses around their mean.
 
     Args:
         prior: What the sources say, or that there are none.
         configurations: One row each.
         priors: Member -> prior of its scales; those the package ships if not given.
-        doubt: Share of the variance expected as by the member around zero.
+        beliefs: Members whose expectations these are; without sources there is just one.
     """
     seen = prior.see(configurations)
     stack = prior.kernels(seen, seen)
     priors = priors or load_priors()
-    if isinstance(prior, OptionsOnly):
-        K = _expected_covariance(stack, prior.names, priors["without_sources"])
-    else:
-        K = _expected_covariance(stack, prior.names, priors["around_source"])
-        other = _expected_covariance(stack, prior.names, priors["around_zero"])
-        # The members differ in size by orders of magnitude; what is mixed is where they expect variance.
-        K = (1.0 - doubt) * K + doubt * (centred_variance(K) / centred_variance(other)) * other
+    members = ("without_sources",) if isinstance(prior, OptionsOnly) else beliefs
+    expected = (_expected_covariance(stack, prior.names, priors[member]) for member in members)
     # OPTIM: half the memory to stream, and the updates of the design do little else.
-    return (K + CONSTANT).astype(np.float32)
+    return [(K / centred_variance(K) + CONSTANT).astype(np.float32) for K in expected]
 
 
 def _expected_covariance(stack: FloatArray, names: Sequence[str], prior: MemberPrior) -> FloatArray:
@@ -66,11 +68,13 @@ def _expected_covariance(stack: FloatArray, names: Sequence[str], prior: MemberP
     return np.asarray(np.tensordot(scales, stack[used], axes=1))
 
 
-def a_optimal(K: Float32Array, budget: int, *, rng: np.random.Generator, first: IntArray | None = None) -> IntArray:
-    """Return rows that greedily minimise the average variance left over all rows.
+def a_optimal(
+    covariances: Sequence[Float32Array], budget: int, *, rng: np.random.Generator, first: IntArray | None = None
+) -> IntArray:
+    """Return rows that greedily take away the largest share of the average variance left over all rows.
 
     Args:
-        K: Prior covariance, shape (n, n); overwritten.
+        covariances: Of one belief or two, each of shape (n, n); overwritten.
         budget: Rows to choose, at most n minus those of `first`.
         rng: Tells apart rows that are (nearly) equally good.
         first: Rows already measured; they count but are not chosen again.
@@ -78,19 +82,33 @@ def a_optimal(K: Float32Array, budget: int, *, rng: np.random.Generator, first: 
     Returns:
         Shape (budget,), in the order of choice.
     """
-    free = np.ones(len(K), dtype=bool)
-    for row in () if first is None else first:
-        _observe(K, int(row))
+    n = len(covariances[0])
+    known = np.empty(0, dtype=np.int64) if first is None else first
+    free = np.ones(n, dtype=bool)
+
+    def observe(row: int) -> None:
+        for K in covariances:
+            _observe(K, row)
         free[row] = False
-    tie = rng.uniform(1.0 - TIE_WIDTH, 1.0, len(K))
+
+    for row in known.tolist():
+        observe(row)
+    tie = rng.uniform(1.0 - TIE_WIDTH, 1.0, n)
     chosen = np.empty(budget, dtype=np.int64)
     for step in range(budget):
-        # Reduction of the summed variance by observing row i with noise.
-        gain = tie * np.einsum("ij,ij->i", K, K) / (np.maximum(np.diag(K), 0.0) + DESIGN_NOISE)
-        chosen[step] = row = int(np.argmax(np.where(free, gain, -1.0)))
-        _observe(K, row)
-        free[row] = False
+        is_wary = len(covariances) == 1 or len(known) + step < N_WARY
+        shares = (1.0,) if is_wary else (SHARE, 1.0 - SHARE)
+        gain = sum(share * _share_gained(K) for share, K in zip(shares, covariances, strict=False))
+        chosen[step] = np.argmax(np.where(free, tie * gain, -1.0))
+        observe(int(chosen[step]))
     return chosen
+
+
+def _share_gained(K: Float32Array) -> Float32Array:
+    """Return by which share the summed variance falls if each row is read, shape (n,)."""
+    diagonal = np.diag(K)
+    gain = np.einsum("ij,ij->i", K, K) / (np.maximum(diagonal, 0.0) + DESIGN_NOISE)
+    return np.asarray(gain / max(float(diagonal.sum()), 1e-9))
 
 
 def _observe(K: Float32Array, row: int) -> None:

@@ -27,7 +27,7 @@ def test_each_row_is_the_one_that_lowers_the_variance_most() -> None:
         def uniform(self, low: float, high: float, size: int) -> np.ndarray:
             return np.ones(size)
 
-    chosen = a_optimal(K.astype(np.float32), 3, rng=NoTies())  # type: ignore[arg-type]
+    chosen = a_optimal([K.astype(np.float32)], 3, rng=NoTies())  # type: ignore[arg-type]
     for step in range(3):
         before = tuple(chosen[:step])
         left = {row: variance_left(K, (*before, row)) for row in range(7) if row not in before}
