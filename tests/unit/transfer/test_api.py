@@ -52,6 +52,16 @@ def test_an_exact_linear_shift_is_recovered_from_two_rows() -> None:
     np.testing.assert_allclose(model.predict(FRAME), 0.5 + 2.5 * source, rtol=1e-6)
 
 
+def test_a_constant_overhead_is_recognised_from_five_rows() -> None:
+    target = dataset(noisy(np.log(1.0 + np.exp(log_time(FRAME))), 3), "target")
+    errors = []
+    for seed in range(3):
+        rows = np.random.default_rng([3, seed]).permutation(len(FRAME))
+        model = transfer(sources=[SOURCE], target=target.take(rows[:5]), property="time_s", strategy="influence")
+        errors.append(mape_pct(target.responses["time_s"][rows[5:]], model.predict(FRAME.iloc[rows[5:]])))
+    assert np.mean(errors) < 3.0  # both environments have 1 % of noise
+
+
 @pytest.mark.parametrize("harm", ["unrelated", "reversed"])
 def test_a_useless_source_does_no_harm_with_twenty_rows(harm: str) -> None:
     with_source: list[float] = []

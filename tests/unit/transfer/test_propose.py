@@ -8,7 +8,7 @@ from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 from perfport.data.dataset import Dataset
 from perfport.errors import UsageError
 from perfport.transfer.api import propose, transfer
-from perfport.transfer.propose import DESIGN_NOISE, a_optimal
+from perfport.transfer.propose import DESIGN_NOISE, N_WARY, a_optimal
 
 SOURCE = dataset(noisy(log_time(FRAME), 1), "source")
 
@@ -35,6 +35,21 @@ def test_each_row_is_the_one_that_lowers_the_variance_most() -> None:
     # Greedy choice takes away nearly as much as the best of all choices.
     best = min(variance_left(K, rows) for rows in combinations(range(7), 3))
     assert np.trace(K) - variance_left(K, tuple(chosen)) >= 0.9 * (np.trace(K) - best)
+
+
+def test_the_first_rows_serve_the_first_belief_and_later_ones_both() -> None:
+    X = np.random.default_rng(1).normal(size=(30, 16))
+
+    def beliefs() -> list[np.ndarray]:
+        return [(part @ part.T).astype(np.float32) for part in (X[:, :8], X[:, 8:])]
+
+    def chosen(covariances: list[np.ndarray]) -> list[int]:
+        return a_optimal(covariances, 12, rng=np.random.default_rng(0)).tolist()
+
+    both, one = chosen(beliefs()), chosen(beliefs()[:1])
+    assert both[:N_WARY] == one[:N_WARY]
+    left = [[variance_left(K, tuple(rows)) / np.trace(K) for K in beliefs()] for rows in (both, one)]
+    assert left[0][1] < left[1][1]
 
 
 @pytest.mark.parametrize("sources", [[], [SOURCE]])
