@@ -44,7 +44,7 @@ def test_the_first_rows_serve_the_first_belief_and_later_ones_both() -> None:
         return [(part @ part.T).astype(np.float32) for part in (X[:, :8], X[:, 8:])]
 
     def chosen(covariances: list[np.ndarray]) -> list[int]:
-        return a_optimal(covariances, 12, rng=np.random.default_rng(0)).tolist()
+        return [int(row) for row in a_optimal(covariances, 12, rng=np.random.default_rng(0))]
 
     both, one = chosen(beliefs()), chosen(beliefs()[:1])
     assert both[:N_WARY] == one[:N_WARY]
