@@ -47,7 +47,7 @@ WITH_SOURCES = {
     "scaled": 0.1,
     "ard_informed": 0.1,
     "ard_around_source": 0.2,
-    "ard_alone": 0.05,
+    "ard_alone": 0.1,
     "counts": 0.2,
 }
 WITHOUT_SOURCES = {"without_sources": 0.35, "ard_alone": 0.15, "counts": 0.2}

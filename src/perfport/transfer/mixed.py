@@ -133,10 +133,10 @@ class MixedModel:
         return Predictive(mixture.weights, means, self.prior.sd * np.sqrt(mixture.variances))
 
     def _widening(self, coverage: float) -> float:
-        # The scales were learned from n rows, so the limits are Student's, not Gauss's; and never narrower
+        # Level and amplitude were learned from n rows, so the limits are Student's, not Gauss's; and never narrower
         # than the left-out rows ask for. (Narrower would be wrong: these errors flatter the model, see `_doubt`.)
         upper = 0.5 + coverage / 2.0
-        student = float(student_t.ppf(upper, df=int(self.rows.is_exact.sum())) / ndtri(upper))
+        student = float(student_t.ppf(upper, df=max(int(self.rows.is_exact.sum()) - 2, 1)) / ndtri(upper))
         left_out = Mixture.of(self.weights, *_left_out(self.members, self.rows.is_exact))
         return max(student, left_out.conformal_widening(coverage))
 
