@@ -17,7 +17,7 @@ from perfport.advise.recommendation.tradeoff import TradeOff
 from perfport.advise.recommendation.verification import gain_over
 from perfport.data.measurement import FloatArray, Measurement, Property, Status, configuration_key
 from perfport.data.store import Store
-from perfport.errors import UsageError
+from perfport.errors import MeasurementError, UsageError
 from perfport.measure.campaign import ProgressCallback, measure_configurations
 from perfport.measure.campaign.side_by_side import measure_side_by_side
 from perfport.measure.protocol import Protocol
@@ -124,6 +124,7 @@ def settled(
 
     Raises:
         KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
+        MeasurementError: If what is to be best or limited is not measured here.
     """
     counts: dict[str, int] = {}
     while (configuration := settling.ask()) is not None:
@@ -140,7 +141,7 @@ def settled(
             campaign=campaign,
             seed=seed,
         )
-        settling.tell(configuration, _told(found, settling.property))
+        settling.tell(configuration, _told_of_all(found, settling.properties))
     return settling.outcome()
 
 
@@ -243,6 +244,20 @@ def _told(found: Sequence[Measurement], property: Property) -> float | None:
         raise KeyboardInterrupt
     readings = _readings(found, property)
     return float(readings[0]) if len(readings) else None
+
+
+def _told_of_all(found: Sequence[Measurement], properties: Sequence[str]) -> dict[str, float] | None:
+    """Return the readings of the one measurement asked for; None if it did not end well."""
+    if not found:
+        raise KeyboardInterrupt
+    measurement = found[0]
+    if measurement.status is not Status.OK:
+        return None
+    missing = next((name for name in properties if name not in measurement.repetitions), None)
+    if missing is not None:
+        reason = measurement.absent.get(missing, f"it gives {', '.join(measurement.repetitions)}")
+        raise MeasurementError(f"{missing} is not measured here: {reason}", measurement=measurement)
+    return {name: float(np.median(measurement.repetitions[name])) for name in properties}
 
 
 def _readings(rounds: Sequence[Measurement], property: Property) -> FloatArray:

@@ -17,8 +17,10 @@ from perfport.errors import UsageError
 if TYPE_CHECKING:
     from perfport.advise.recommendation.recommend import Recommendation
     from perfport.advise.recommendation.search import SearchOutcome
-    from perfport.advise.recommendation.settling import Settled
+    from perfport.advise.recommendation.settling import Settled, Settling
     from perfport.advise.recommendation.tradeoff import TradeOff
+    from perfport.measure.campaign.spec import Campaign
+    from perfport.measure.runner.rig import Rig
     from perfport.report.content import Choice, VerifiedOffer
     from perfport.transfer.recipe import Recipe
     from perfport.transfer.transferred import TransferredModel
@@ -67,9 +69,15 @@ def recommend(
     made = loaded_models(models)
     door = None if measure is None else _Door(measure, store, seed)
     if goal is not None or len(made) > 1:
-        if budget is not None:
-            raise UsageError("--budget goes with one model and without --goal: what is settled is one property")
+        if search:
+            raise UsageError("--search goes with one model and without --goal: it knows no limits")
         found = traded(made, goal, n=n, confidence=confidence, seed=seed)
+        if door is not None and budget is not None:
+            from perfport.report.offers import show_settled
+
+            settled = door.settled_offers(found, made[0][1], budget, tolerance_pct=tolerance_pct)
+            _print({"trade_off": found, "settled": settled}, [show_settled(settled)], as_json=as_json)
+            return
         offer = None if door is None else door.verified_offer(found, made[0][1])
         from perfport.report.offers import show_trade_off, show_verified_offer
 
@@ -185,7 +193,6 @@ class _Door:
         tolerance_pct: float,
     ) -> "Settled":
         from perfport.advise.recommendation.settling import Settling
-        from perfport.verify import settled
 
         rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
         settling = Settling(
@@ -196,6 +203,21 @@ class _Door:
             tolerance_pct=tolerance_pct,
             seed=self.seed,
         )
+        return self._settled(settling, rig, spec)
+
+    def settled_offers(self, found: "TradeOff", recipe: "Recipe", budget: int, *, tolerance_pct: float) -> "Settled":
+        from perfport.advise.recommendation.settling import Settling
+
+        rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
+        default = rig.space.default_configuration()
+        settling = Settling.of_offers(
+            found, budget=budget, others=[default], tolerance_pct=tolerance_pct, seed=self.seed
+        )
+        return self._settled(settling, rig, spec)
+
+    def _settled(self, settling: "Settling", rig: "Rig", spec: "Campaign") -> "Settled":
+        from perfport.verify import settled
+
         with Store.open(self.store) as opened, err.status("settling") as shown:
             return settled(
                 settling,

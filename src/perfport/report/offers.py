@@ -90,9 +90,12 @@ def show_verified_offer(found: VerifiedOffer) -> RenderableType:
 def show_settled(found: Settled) -> RenderableType:
     """Return the candidates with their readings, best first, and whether the best is settled."""
     unit = found.property.unit
+    units = {limit.property: limit.unit for limit in found.limits}
     varying, shared = _split([standing.configuration for standing in found.standings])
     table = simple_table("")
-    for heading in ("predicted", "measured", "90 % interval", "n", "best"):
+    limited = list(found.best.limited)
+    kept = ["kept"] if found.limits else []
+    for heading in ("predicted", "measured", "90 % interval", *limited, *kept, "n", "best"):
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("Configuration", overflow="fold", ratio=1)
     for standing in found.standings:
@@ -103,18 +106,24 @@ def show_settled(found: Settled) -> RenderableType:
             plain("–" if standing.predicted is None else format_quantity(standing.predicted, unit)),
             plain("failed" if standing.failed else measured),
             plain(" to ".join(limits)),
+            *(plain(format_quantity(standing.limited[name], units[name])) for name in limited),
+            *([] if standing.probability_kept is None else [format_share(standing.probability_kept)]),
             str(len(readings)),
             format_share(standing.probability_best),
             plain(_levels(standing.configuration, varying)),
         )
-    said = (
-        f"{found.stopped} after {found.n_measured} measurements; a better one of these is expected to gain "
-        f"{found.expected_regret_pct:.2g} %"
-    )
-    lines: list[RenderableType] = [table]
+    goal = [Text(f"limits: {' and '.join(map(str, found.limits))}")] if found.limits else []
+    lines: list[RenderableType] = [*goal, table]
     if shared:
         lines.append(Text(f"in all rows: {shared}", style="dim"))
-    return Group(*lines, Text(said, style="bold green" if found.stopped == "settled" else "yellow"))
+    return Group(*lines, Text(_ending(found), style="bold green" if found.stopped == "settled" else "yellow"))
+
+
+def _ending(found: Settled) -> str:
+    text = f"{found.stopped} after {found.n_measured} measurements"
+    if found.stopped == "limits not kept":
+        return f"{text}: probably none of these keeps them; the first comes nearest"
+    return f"{text}; a better one of these is expected to gain {found.expected_regret_pct:.2g} %"
 
 
 def show_search(found: SearchOutcome) -> RenderableType:

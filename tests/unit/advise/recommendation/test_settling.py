@@ -1,12 +1,16 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from perfport.advise.recommendation.goals import Goal, Limit, Objective
 from perfport.advise.recommendation.recommend import Recommendation
 from perfport.advise.recommendation.settling import Settling
+from perfport.advise.recommendation.tradeoff import Expected, Offer, TradeOff
 from perfport.data.measurement import Property
 from perfport.errors import UsageError
 
-TIME = Property("inference_time_s", "s")
+TIME, MEMORY = Property("inference_time_s", "s"), Property("peak_rss_bytes", "B")
 
 
 def recommended(*predicted: float, sd: float = 0.1, property: Property = TIME) -> list[Recommendation]:
@@ -15,6 +19,38 @@ def recommended(*predicted: float, sd: float = 0.1, property: Property = TIME) -
         Recommendation(rank, {"o": rank}, value, value / reach, value * reach, property)
         for rank, value in enumerate(predicted, start=1)
     ]
+
+
+def offered(times_s: Sequence[float], memory_bytes: Sequence[float], *limits: Limit, sd: float = 0.1) -> TradeOff:
+    """Offers of a model that is unsure of both properties."""
+    reach = np.exp(1.645 * sd)
+    offers = tuple(
+        Offer(
+            {"o": rank},
+            (
+                Expected(TIME, time_s, time_s / reach, time_s * reach),
+                Expected(MEMORY, memory, memory / reach, memory * reach),
+            ),
+            0.9,
+        )
+        for rank, (time_s, memory) in enumerate(zip(times_s, memory_bytes, strict=True), start=1)
+    )
+    goal = Goal((Objective(TIME.name, "minimise"),), limits or (Limit(MEMORY.name, "<=", 500.0, "B"),))
+    return TradeOff(goal, offers, 0.9, True, None)
+
+
+def settle_both(
+    settling: Settling, times_s: Sequence[float], memory_bytes: Sequence[float], noise: float, seed: int = 0
+) -> Settling:
+    rng = np.random.default_rng(seed)
+    while (configuration := settling.ask()) is not None:
+        place = configuration["o"]
+        assert isinstance(place, int)
+        luck = np.exp(rng.normal(0.0, noise, 2))
+        settling.tell(
+            configuration, {TIME.name: times_s[place - 1] * luck[0], MEMORY.name: memory_bytes[place - 1] * luck[1]}
+        )
+    return settling
 
 
 def settle(settling: Settling, truth: dict[object, float], noise: float, seed: int = 0) -> Settling:
@@ -99,6 +135,68 @@ def test_more_may_be_better() -> None:
     truth: dict[object, float] = {1: 10.0, 2: 14.0}
     found = settle(Settling(recommended(12.0, 12.0, property=rate), budget=20), truth, noise=0.01).outcome()
     assert found.best.configuration == {"o": 2}
+
+
+def test_the_fastest_that_breaks_a_limit_is_not_chosen() -> None:
+    found = offered([1.0, 1.1, 1.5], [480.0, 470.0, 300.0])
+    settling = settle_both(Settling.of_offers(found, budget=30), [1.0, 1.1, 1.5], [560.0, 440.0, 300.0], 0.01)
+    outcome = settling.outcome()
+    assert outcome.stopped == "settled"
+    assert outcome.best.configuration == {"o": 2}
+    assert outcome.n_measured < 10
+    assert outcome.best.probability_kept is not None and outcome.best.probability_kept > 0.9
+    assert outcome.best.limited[MEMORY.name] == pytest.approx(440.0, rel=0.03)
+    broken = next(standing for standing in outcome.standings if standing.configuration == {"o": 1})
+    assert broken.probability_kept == pytest.approx(0.0, abs=0.01)
+    assert "limits kept with probability" in str(outcome)
+
+
+def test_under_limits_the_choice_is_as_good_as_the_confidence_says() -> None:
+    right, n_measured = 0, []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        times_s, memory = np.exp(rng.normal(0.0, 0.1, 6)), 500.0 * np.exp(rng.normal(0.0, 0.1, 6))
+        errors = rng.normal(0.0, 0.05, (2, 1)) + rng.normal(0.0, 0.05, (2, 6))
+        guesses = np.exp(errors) * [times_s, memory]
+        settling = Settling.of_offers(offered(*guesses.tolist(), sd=0.07), budget=60, seed=seed)
+        found = settle_both(settling, times_s.tolist(), memory.tolist(), 0.02, seed).outcome()
+        keeps = memory <= 500.0
+        place = found.best.configuration["o"]
+        assert isinstance(place, int)
+        is_best = keeps[place - 1] and times_s[place - 1] <= 1.01 * times_s[keeps].min()
+        right += bool(is_best if keeps.any() else found.stopped == "limits not kept")
+        n_measured.append(found.n_measured)
+    assert right / 60 >= 0.85
+    assert np.mean(n_measured) < 15
+
+
+def test_that_no_candidate_keeps_the_limits_is_found_out_soon() -> None:
+    settling = Settling.of_offers(offered([1.0, 1.1, 1.2], [480.0, 480.0, 490.0]), budget=30)
+    outcome = settle_both(settling, [1.0, 1.1, 1.2], [600.0, 620.0, 610.0], 0.01).outcome()
+    assert outcome.stopped == "limits not kept"
+    assert outcome.n_measured <= 6
+
+
+def test_what_is_to_be_best_may_have_limits_too() -> None:
+    within = Limit(TIME.name, ">=", 1.05, "s"), Limit(TIME.name, "<=", 2.0, "s")
+    found = offered([1.0, 1.2, 1.4], [1.0, 1.0, 1.0], *within)
+    settling = Settling.of_offers(found, budget=30)
+    assert settling.properties == (TIME.name,)
+    while (configuration := settling.ask()) is not None:
+        settling.tell(configuration, {1: 0.98, 2: 1.21, 3: 1.4}[configuration["o"]])  # type: ignore[index]
+    assert settling.outcome().best.configuration == {"o": 2}
+
+
+def test_what_makes_no_sense_under_limits_is_refused() -> None:
+    found = offered([1.0], [480.0])
+    settling = Settling.of_offers(found, budget=3)
+    with pytest.raises(UsageError, match="told nothing of peak_rss_bytes"):
+        settling.tell({"o": 1}, 1.0)
+    both = TradeOff(
+        Goal((Objective(TIME.name, "minimise"), Objective(MEMORY.name, "minimise"))), found.offers, 0.9, True, 0.5
+    )
+    with pytest.raises(UsageError, match="has 2 objectives"):
+        Settling.of_offers(both, budget=3)
 
 
 def test_what_makes_no_sense_is_refused() -> None:
