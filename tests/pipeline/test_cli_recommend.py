@@ -87,7 +87,7 @@ def test_two_models_give_a_front_on_the_terminal_and_on_the_page(
         (("--search",), "--search was given without --budget"),
         (("--goal", "minimise power"), "no property goes by 'power'"),
         (("--goal", "fast please"), "cannot read 'fast please'"),
-        (("--goal", "minimise latency", "--measure", "campaign.yaml", "--budget", "3"), "without --goal"),
+        (("--goal", "minimise latency", "--measure", "c.yaml", "--budget", "3", "--search"), "without --goal"),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_exit_code_2(
