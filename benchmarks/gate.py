@@ -5,10 +5,10 @@ one, the same again, and a "new version" that silently ignores graph optimisatio
 environments: the versions take turns in random order, so that what disturbs one disturbs the others, rows that were
 too disturbed to count are made again once, and rows come with their standard errors. `check_regression` with the rule
 "p90 slowdown > 10%" must pass the second and fail the third, and name graph optimisation as the cause. Measured for
-real; run it on an otherwise idle machine (about eight minutes).
+real; run it on an otherwise idle machine (about a quarter of an hour).
 
     python benchmarks/gate.py                  # 10 trials
-    python benchmarks/gate.py --trials 1       # a minute
+    python benchmarks/gate.py --trials 1       # a minute or two
 """
 
 import argparse

@@ -96,7 +96,7 @@ def test_a_budget_settles_which_offer_is_best_under_the_limits(folder: Path) -> 
     assert settled["best"]["limited"][MEMORY.name] <= 450e6
     shown = recommend(folder, *GOAL, "--budget", "20")
     assert shown.returncode == 0, shown.stderr
-    assert "limits: peak_rss_bytes <= 4.5e+08 B" in shown.stdout
+    assert "limit: peak_rss_bytes <= 450 MB" in shown.stdout
     assert "settled after" in shown.stdout
 
 

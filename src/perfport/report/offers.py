@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from perfport.advise.recommendation.goals import Limit
 from perfport.advise.recommendation.recommend import Recommendation
 from perfport.advise.recommendation.search import SearchOutcome
 from perfport.advise.recommendation.settling import Settled
@@ -95,15 +96,18 @@ def show_settled(found: Settled) -> RenderableType:
     table = simple_table("")
     limited = list(found.best.limited)
     kept = ["kept"] if found.limits else []
-    for heading in ("predicted", "measured", "90 % interval", *limited, *kept, "n", "best"):
+    # Beside limits there is no room for what was predicted.
+    predicted = [] if found.limits else ["predicted"]
+    for heading in (*predicted, "measured", "90 % interval", *limited, *kept, "n", "best"):
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("Configuration", overflow="fold", ratio=1)
     for standing in found.standings:
         readings = standing.readings
         measured = format_quantity(float(np.median(readings)), unit) if readings else "–"
         limits = (format_quantity(limit, unit) for limit in (standing.lower, standing.upper))
+        expected = plain("–" if standing.predicted is None else format_quantity(standing.predicted, unit))
         table.add_row(
-            plain("–" if standing.predicted is None else format_quantity(standing.predicted, unit)),
+            *([expected] if predicted else []),
             plain("failed" if standing.failed else measured),
             plain(" to ".join(limits)),
             *(plain(format_quantity(standing.limited[name], units[name])) for name in limited),
@@ -112,11 +116,14 @@ def show_settled(found: Settled) -> RenderableType:
             format_share(standing.probability_best),
             plain(_levels(standing.configuration, varying)),
         )
-    goal = [Text(f"limits: {' and '.join(map(str, found.limits))}")] if found.limits else []
-    lines: list[RenderableType] = [*goal, table]
+    lines: list[RenderableType] = [*map(_limit, found.limits), table]
     if shared:
         lines.append(Text(f"in all rows: {shared}", style="dim"))
     return Group(*lines, Text(_ending(found), style="bold green" if found.stopped == "settled" else "yellow"))
+
+
+def _limit(limit: Limit) -> Text:
+    return Text(f"limit: {limit.property} {limit.comparator} {format_quantity(limit.value, limit.unit)}")
 
 
 def _ending(found: Settled) -> str:

@@ -227,14 +227,9 @@ class Settling:
             self._stopped = self._reason_to_stop()
         if self._stopped != "not stopped":
             return None
-        view = self._view()
-        gains = np.where(self._failed, -np.inf, self._gains(view))
-        if view.doubt > view.challenge:
-            gains[view.chosen] = np.inf
         # What the candidates are measured against is measured once, however unlikely it is to be best.
-        if self._n_told and self._owed():
-            gains[self._owed()] = np.inf
-        return dict(self._configurations[int(np.argmax(gains))])
+        place = self._owed()[0] if self._n_told and self._owed() else self._most_telling()
+        return dict(self._configurations[place])
 
     def tell(self, configuration: Mapping[str, Level | None], reading: float | Mapping[str, float] | None) -> None:
         """Hear a reading of a candidate.
@@ -317,6 +312,13 @@ class Settling:
     def _owed(self) -> list[int]:
         """Return what was to be measured against and has no reading yet."""
         return [place for place in self._against if not self._failed[place] and not self._is_measured()[place]]
+
+    def _most_telling(self) -> int:
+        """Return the candidate whose next reading is expected to gain most; the choice while its limits are unsure."""
+        view = self._view()
+        if view.doubt > view.challenge:
+            return view.chosen
+        return int(np.argmax(np.where(self._failed, -np.inf, self._gains(view))))
 
     def _is_measured(self) -> NDArray[np.bool_]:
         return np.array([bool(readings) for readings in self._beliefs[self.property.name].readings])

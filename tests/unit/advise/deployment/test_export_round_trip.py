@@ -8,18 +8,26 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfport.advise.deployment.export import export
+from perfport.advise.recommendation.recommend import recommend
+from perfport.data.store import Store
 from perfport.measure.base import HasOutput
+from perfport.measure.campaign.run import measure_configurations
 from perfport.measure.networks import network
 from perfport.measure.networks.inputs import make_inputs
+from perfport.measure.protocol import Protocol
+from perfport.measure.runner.rig import make_rig
 from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
 from perfport.measure.systems.onnxruntime_options import session_options
 from perfport.measure.systems.openvino import OpenVinoSystem
-from perfport.space.options import Level
+from perfport.space.options import Level, Option
+from perfport.space.space import Space
+from perfport.transfer.api import transfer
 
 NETWORK = "squeezenet"  # its topology comes with onnx, its weights are seeded
 # How the network is called, and which file it is, no session option can say.
@@ -29,6 +37,9 @@ ENTRIES = (
     *("session.set_denormal_as_zero", "session.disable_prepacking", "session.disable_quant_qdq"),
     "optimization.enable_gelu_approximation",
 )
+TIME = "inference_time_s"
+VARIED = ("graph_optimisation", "memory_arena", "memory_pattern")
+PLAIN = Protocol(budget_s=0.3, min_time_s=0.1, warm_up_max_s=0.2, scheduling="plain")
 ATTRIBUTES = (
     *("intra_op_num_threads", "inter_op_num_threads", "execution_mode", "execution_order", "graph_optimization_level"),
     *("enable_cpu_mem_arena", "enable_mem_pattern", "enable_mem_reuse", "use_deterministic_compute"),
@@ -96,6 +107,36 @@ def test_an_exported_session_is_as_fast_as_the_measured_one() -> None:
     assert outputs[0] == pytest.approx(session.run(None, inputs)[0])
     # The same settings differ by noise only; graph optimisation alone would be a factor of two.
     assert 0.67 < median(exported / ours for ours, exported in pairs) < 1.5
+
+
+@pytest.mark.slow
+def test_an_exported_session_is_as_fast_as_was_recommended(tmp_path: Path) -> None:
+    """A model of measurements made here recommends; what is exported is timed beside one of those measurements."""
+    pytest.importorskip("onnxruntime")
+    system = OnnxRuntimeSystem(NETWORK)
+    # One thread: on a machine that others use too, more of them measure the others.
+    one_thread = Option(name="intra_op_threads", type="integer", values=(1,))
+    rig = make_rig("here", system, space=Space([one_thread, *map(system.space().option, VARIED)]))
+    rows = pd.concat(list(rig.space.enumerate()), ignore_index=True)
+    slow = rig.space.frame([rig.space.default_configuration() | {"graph_optimisation": "off"}])
+    frame = pd.concat([slow, rows.sample(10, random_state=0)], ignore_index=True)
+    with Store.open(tmp_path / "perfport.db") as store:
+        measure_configurations(rig, frame, store, protocol=PLAIN, lease=tmp_path / "device.lock")
+        measured = store.dataset("here", space=rig.space)
+    model = transfer(sources=[], target=measured, property=TIME)
+    (best,) = recommend(model, candidates=rig.space, coverage=0.99)
+    assert best.lower is not None and best.upper is not None
+    session = run_python(export(best.configuration, "onnxruntime", network=str(system.network.path)).text)["session"]
+    (reference,) = rig.space.configurations(slow)
+    place = rig.space.configurations(measured.configurations).index(reference)
+    inputs = make_inputs(network(NETWORK), {}, 1)
+    with system.open(reference, {}) as beside:
+        # The machine may be slower now than it was then, but by as much for both.
+        pairs = [(_seconds(beside.run_once), _seconds(lambda: session.run(None, inputs))) for _ in range(60)]
+    ratios = [exported_s / reference_s for reference_s, exported_s in pairs]
+    doubt = np.exp(3.0 * np.nan_to_num(measured.log_se[TIME][place]))
+    lower_s, upper_s = measured.responses[TIME][place] * np.quantile(ratios, [0.25, 0.75]) * [1.0 / doubt, doubt]
+    assert lower_s <= best.upper and best.lower <= upper_s, (lower_s, upper_s, best)
 
 
 def _seconds(call: Any) -> float:

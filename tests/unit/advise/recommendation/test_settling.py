@@ -171,10 +171,12 @@ def test_under_limits_the_choice_is_as_good_as_the_confidence_says() -> None:
 
 
 def test_that_no_candidate_keeps_the_limits_is_found_out_soon() -> None:
-    settling = Settling.of_offers(offered([1.0, 1.1, 1.2], [480.0, 480.0, 490.0]), budget=30)
-    outcome = settle_both(settling, [1.0, 1.1, 1.2], [600.0, 620.0, 610.0], 0.01).outcome()
-    assert outcome.stopped == "limits not kept"
-    assert outcome.n_measured <= 6
+    found = offered([1.0, 1.1, 1.2], [480.0, 480.0, 490.0])
+    for others in ([], [{"o": 4}]):
+        settling = Settling.of_offers(found, budget=30, others=others)
+        outcome = settle_both(settling, [1.0, 1.1, 1.2, 9.0], [600.0, 620.0, 610.0, 900.0], 0.01).outcome()
+        assert outcome.stopped == "limits not kept"
+        assert outcome.n_measured <= 7
 
 
 def test_what_is_to_be_best_may_have_limits_too() -> None:
