@@ -1,11 +1,11 @@
 """Does the gate catch a real regression on this machine, and let an unchanged version pass?
 
-Each trial draws 20 configurations of an ONNX Runtime network at random and measures each in three versions: the old
-one, the same again, and a "new version" that silently ignores graph optimisation. It is a campaign of three
-environments: the versions take turns in random order, so that what disturbs one disturbs the others, rows that were
-too disturbed to count are made again once, and rows come with their standard errors. `check_regression` with the rule
-"p90 slowdown > 10%" must pass the second and fail the third, and name graph optimisation as the cause. Measured for
-real; run it on an otherwise idle machine (about a quarter of an hour).
+Each trial draws 20 configurations of an ONNX Runtime network, a Latin hypercube in which the levels of an option
+occur alike, and measures each in three versions: the old one, the same again, and a "new version" that silently
+ignores graph optimisation. It is a campaign of three environments: the versions take turns in random order, so that
+what disturbs one disturbs the others, rows that were too disturbed to count are made again once, and rows come with
+their standard errors. `check_regression` with the rule "p90 slowdown > 10%" must pass the second and fail the third,
+and name graph optimisation as the cause. Measured for real; run it on an otherwise idle machine (a quarter of an hour).
 
     python benchmarks/gate.py                  # 10 trials
     python benchmarks/gate.py --trials 1       # a minute or two
@@ -34,6 +34,7 @@ from perfport.measure.protocol import Protocol
 from perfport.measure.rows import configurations_of
 from perfport.measure.runner.rig import Rig, make_rig
 from perfport.measure.systems.onnxruntime import OnnxRuntimeSystem
+from perfport.sampling.designs import LatinHypercube
 from perfport.seeding import rng_for
 from perfport.space.space import Space
 
@@ -73,7 +74,7 @@ def measured(store: Store, rigs: Sequence[Rig], rows: pd.DataFrame, trial: int) 
 
 def checked(store: Store, rigs: Sequence[Rig], trial: int) -> tuple[RegressionCheck, RegressionCheck]:
     """Return the checks of the unchanged version and of the one that lost its optimisation."""
-    rows = rigs[0].space.sample(N_ROWS, rng_for(trial, "benchmark", "gate"))
+    rows = LatinHypercube().propose(rigs[0].space, N_ROWS, rng=rng_for(trial, "benchmark", "gate"))
     old, same, off = measured(store, rigs, rows, trial)
     unchanged, lost = (check_regression(old, new, rule=RULE, property=TIME, seed=trial) for new in (same, off))
     return unchanged, lost

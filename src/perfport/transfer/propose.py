@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.linalg import blas
 
 from perfport.transfer.basis import centred_variance
 from perfport.transfer.kernels import OptionsOnly, Prior
@@ -112,5 +113,6 @@ def _share_gained(K: Float32Array) -> Float32Array:
 
 
 def _observe(K: Float32Array, row: int) -> None:
-    column = K[:, row].copy()
-    K -= np.outer(column, column / (max(float(column[row]), 0.0) + DESIGN_NOISE))
+    column = K[row].copy()
+    # OPTIM: in place and in one pass; K is symmetric, so that its transpose is what BLAS calls contiguous.
+    blas.sger(-1.0 / (max(float(column[row]), 0.0) + DESIGN_NOISE), column, column, a=K.T, overwrite_a=True)

@@ -167,7 +167,8 @@ def check_regression(
     Args:
         baseline: Measurements of the old version, or a model of it. Measured configurations that both
             versions share are compared one by one; if they share few, a model is fitted to the old ones.
-        candidate: Measurements of the new version: 20 configurations chosen at random or by `propose`.
+        candidate: Measurements of the new version: about 20 configurations in which every level occurs alike
+            (`latin_hypercube`). Drawn at random, a level that changed may be in too few of them to tell from noise.
         rule: When to fail, see `perfport.advise.regression.rules`.
         property: Name of the response; needed if the candidate has several.
         noise_pct: How far two measurements of one unchanged configuration differ, as a standard deviation
