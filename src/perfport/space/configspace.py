@@ -138,7 +138,7 @@ class _Writer:
                 parts = [self._spelt(part, rule, negated=negated) for part in node.values]
                 if isinstance(node.op, ast.And) != negated:
                     return self._product(parts, rule)
-                return self._checked([clause for part in parts for clause in part], rule)
+                return self._checked(self._any_of(clause for part in parts for clause in part), rule)
             case ast.Compare() if len(node.ops) > 1:
                 sides = [node.left, *node.comparators]
                 links: list[ast.expr] = [
@@ -191,13 +191,44 @@ class _Writer:
     def _product(self, parts: Iterable[_Clauses], rule: Expression) -> _Clauses:
         product_: _Clauses = [()]
         for part in parts:
-            product_ = self._checked([one + other for one, other in product(product_, part)], rule)
+            both = (_conjunction(one + other) for one, other in product(product_, part))
+            product_ = self._checked(self._any_of(clause for clause in both if clause is not None), rule)
         return product_
+
+    def _any_of(self, clauses: Iterable[tuple[_Clause, ...]]) -> _Clauses:
+        """Return the clauses with those on levels of one option made one.
+
+        ConfigSpace takes conjunctions of two children for the same where a parent occurs in them twice.
+        """
+        found: dict[object, tuple[_Clause, ...]] = {}
+        for clause in clauses:
+            head = clause[0] if len(clause) == 1 and clause[0].sign == "in" else None
+            key = clause if head is None else head.name
+            if head is not None and key in found:
+                either = {*found[key][0].levels, *head.levels}
+                levels = tuple(level for level in self.options[head.name].levels or () if level in either)
+                found[key] = (_Clause(head.name, "in", levels),)
+            else:
+                found[key] = clause
+        return list(found.values())
 
     def _checked(self, clauses: _Clauses, rule: Expression) -> _Clauses:
         if len(clauses) > _MAX_CLAUSES:
             raise _inexpressible(rule, f"it needs more than {_MAX_CLAUSES} clauses")
         return clauses
+
+
+def _conjunction(parts: Iterable[_Clause]) -> tuple[_Clause, ...] | None:
+    """Return the parts with those on levels of one option made one; None if they never hold together."""
+    found: dict[object, _Clause] = {}
+    for part in parts:
+        key = part.name if part.sign == "in" else part
+        known = found.get(key, part)
+        levels = tuple(level for level in known.levels if level in part.levels)
+        if not levels:
+            return None
+        found[key] = _Clause(part.name, part.sign, levels)
+    return tuple(found.values())
 
 
 def _inexpressible(rule: Expression, why: str) -> SpaceError:
