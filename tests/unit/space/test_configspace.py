@@ -75,7 +75,8 @@ def test_one_option_named_twice_in_a_condition_does_not_confuse_configspace() ->
         [{"option": "q", "when": "p == False and p == False"}, {"option": "r", "when": "p == False or p == True"}],
     )
     there = space.to_configspace()
-    tried = [dict(zip("pqr", levels, strict=True)) for levels in product((False, True), *[(False, True, None)] * 2)]
+    either: list[Level | None] = [False, True, None]
+    tried = [dict(zip("pqr", levels, strict=True)) for levels in product(either[:2], either, either)]
     assert [accepts(there, levels) for levels in tried] == space.is_valid(space.frame(tried)).tolist()
     with pytest.raises(SpaceError, match="never active"):
         Space(options, [{"option": "q", "when": "p == False and p == True"}]).to_configspace()
