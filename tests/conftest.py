@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
+
+# The same examples every time: a change is judged by what it changed. HYPOTHESIS_PROFILE=default looks for more.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -117,10 +117,16 @@ def _span(node: ast.expr, operands: Mapping[str, Operand], ranges: Mapping[str, 
             span = _Span(-inner.high, -inner.low) if isinstance(node.op, ast.USub) else inner
         case ast.BinOp():
             span = _combined(node.op, _span(node.left, operands, ranges), _span(node.right, operands, ranges))
-        case ast.Call(func=ast.Name(id=name)):
+        case ast.Call(func=ast.Name(id=name)) if not _may_be_undefined(node):
             span = _called(name, [_span(argument, operands, ranges) for argument in node.args])
     # NaN (a difference of infinities, an inactive float) bounds nothing.
     return _Span(np.where(np.isnan(span.low), -np.inf, span.low), np.where(np.isnan(span.high), np.inf, span.high))
+
+
+def _may_be_undefined(node: ast.expr) -> bool:
+    """Whether a part may divide by zero: no comparison with it holds then, wherever its other parts lie."""
+    operators = (found.op for found in ast.walk(node) if isinstance(found, ast.BinOp))
+    return any(isinstance(operator, ast.Div | ast.FloorDiv | ast.Mod) for operator in operators)
 
 
 def _combined(operator: ast.operator, left: _Span, right: _Span) -> _Span:

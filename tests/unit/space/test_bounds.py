@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perfport.errors import SpaceError
@@ -60,6 +60,8 @@ def test_pruned_enumeration_finds_what_filtering_everything_finds(text: str, for
 
 
 @settings(max_examples=150, deadline=None)
+@example("b > min(a + a, a / a)")
+@example("abs(a / a) > -1")
 @given(rules)
 def test_certain_and_possible_enclose_every_completion(text: str) -> None:
     try:
