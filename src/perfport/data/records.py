@@ -130,5 +130,5 @@ def measurement_row(measurement: Measurement, environment_id: int, fingerprint: 
 
 def measurement_of(row: Mapping[str, Any], environment: Environment) -> Measurement:
     """Return the measurement of a row of `MEASUREMENT`."""
-    stated = {name for name in MEASUREMENT.c.keys() if not name.startswith("environment_")}  # noqa: SIM118
+    stated = {name for name in MEASUREMENT.c.keys() if not name.startswith("environment_")}  # noqa: SIM118  # c holds columns
     return Measurement(environment=environment, **{name: row[name] for name in stated - {"id", "configuration_key"}})

@@ -74,34 +74,34 @@ _DECIMALS = 10
 
 def tree(random_state: int) -> Learner:
     """Return a regression tree."""
-    return DecisionTreeRegressor(random_state=random_state)  # type: ignore[no-any-return]
+    return DecisionTreeRegressor(random_state=random_state)  # type: ignore[no-any-return]  # sklearn ships no types
 
 
 def forest(random_state: int) -> Learner:
     """Return a random forest of 100 trees (Breiman 2001)."""
-    return RandomForestRegressor(100, random_state=random_state)  # type: ignore[no-any-return]
+    return RandomForestRegressor(100, random_state=random_state)  # type: ignore[no-any-return]  # sklearn ships no types
 
 
 def extra_trees(random_state: int) -> Learner:
     """Return 100 extremely randomised trees (Geurts et al. 2006): smoother than a forest, as no row is left out."""
-    return ExtraTreesRegressor(100, random_state=random_state)  # type: ignore[no-any-return]
+    return ExtraTreesRegressor(100, random_state=random_state)  # type: ignore[no-any-return]  # sklearn ships no types
 
 
 def boosting(random_state: int) -> Learner:
     """Return gradient-boosted trees (Friedman 2001), slow and shallow enough for small tables."""
-    return GradientBoostingRegressor(  # type: ignore[no-any-return]
+    return GradientBoostingRegressor(  # type: ignore[no-any-return]  # sklearn ships no types
         n_estimators=300, learning_rate=0.05, max_depth=4, random_state=random_state
     )
 
 
 def svr(random_state: int) -> Learner:
     """Return support vector regression with a radial kernel; its tube is 2 % of the response's deviation."""
-    return SVR(C=10.0, epsilon=0.02)  # type: ignore[no-any-return]
+    return SVR(C=10.0, epsilon=0.02)  # type: ignore[no-any-return]  # sklearn ships no types
 
 
 def neural_network(random_state: int) -> Learner:
     """Return a small multi-layer perceptron, trained to the end: tables of this size need no batches."""
-    return MLPRegressor(hidden_layer_sizes=(32, 32), solver="lbfgs", alpha=0.1, max_iter=500, random_state=random_state)  # type: ignore[no-any-return]
+    return MLPRegressor(hidden_layer_sizes=(32, 32), solver="lbfgs", alpha=0.1, max_iter=500, random_state=random_state)  # type: ignore[no-any-return]  # sklearn ships no types
 
 
 def sparse_network(random_state: int) -> Learner:
@@ -111,7 +111,7 @@ def sparse_network(random_state: int) -> Learner:
 
 def ridge(random_state: int) -> Learner:
     """Return a linear model of the encoded columns, shrunk as if one more row said that nothing matters."""
-    return Ridge(alpha=1.0)  # type: ignore[no-any-return]
+    return Ridge(alpha=1.0)  # type: ignore[no-any-return]  # sklearn ships no types
 
 
 def stepwise(random_state: int) -> Learner:
@@ -150,7 +150,7 @@ def make_learner(learner: str | Learner, rng: np.random.Generator) -> Learner:
         if name.rpartition("__")[2] == "random_state" and value is None
     }
     fresh.set_params(**unset)
-    return fresh  # type: ignore[no-any-return]
+    return fresh  # type: ignore[no-any-return]  # sklearn ships no types
 
 
 class LogResponse(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types

@@ -95,7 +95,7 @@ def prepare_sources(
         prepared.append(
             _PREPARED.get(
                 (source.key, source.space.options, space.options, name, unit, tuple(own.items())),
-                lambda source=source, own=own: _prepared_source(source, space, name, unit, own),  # type: ignore[misc]
+                lambda source=source, own=own: _prepared_source(source, space, name, unit, own),  # type: ignore[misc]  # a bound loop variable
             )
         )
     return sorted(prepared, key=lambda one: one.digest)

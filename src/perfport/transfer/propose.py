@@ -75,7 +75,7 @@ def a_optimal(
     """Return rows that greedily take away the largest share of the average variance left over all rows.
 
     Args:
-        covariances: Of one belief or two, each of shape (n, n); overwritten.
+        covariances: Of one belief or two, each of shape (n, n), float32 and C-contiguous; overwritten.
         budget: Rows to choose, at most n minus those of `first`.
         rng: Tells apart rows that are (nearly) equally good.
         first: Rows already measured; they count but are not chosen again.
