@@ -26,7 +26,7 @@ from perfport.space.messages import listing, near
 from perfport.space.options import Level, Option
 from perfport.space.schema import SpaceDocument
 
-__all__ = ["Rules", "parse_rules"]
+__all__ = ["Rules", "is_readable", "parse_rules"]
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,15 @@ def parse_rules(document: SpaceDocument) -> Rules:
     )
     _ = rules.order  # raises if conditions form a cycle
     return rules
+
+
+def is_readable(text: str, options: Mapping[str, Option]) -> bool:
+    """Return whether a text is a rule of these options: it can be read, and compares them with levels they have."""
+    try:
+        _RuleParser(options, {}).parse(text, "")
+    except SpaceError:
+        return False
+    return True
 
 
 class _RuleParser:

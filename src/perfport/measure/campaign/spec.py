@@ -10,7 +10,7 @@
 Unknown keys are errors that name the nearest known one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,13 +19,14 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat
 
 from perfport.data.document import Document
 from perfport.data.environment import Fact
-from perfport.errors import UsageError
+from perfport.errors import SpaceError, UsageError
 from perfport.measure.actuators import options_named
 from perfport.measure.blocks import SENTINEL_BLOCK
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.rig import Rig, make_rig
 from perfport.measure.systems import make_system
-from perfport.space.options import Level, Option
+from perfport.space.options import Level
+from perfport.space.restriction import restricted, with_levels
 from perfport.space.schema import SpaceDocument, parse_yaml
 from perfport.space.space import Space
 
@@ -46,7 +47,8 @@ class EnvironmentSpec(Document):
         settings: Further arguments of the system.
         actuators: Option -> level that holds for the whole environment; environment variables by
             their name (`ONEDNN_MAX_CPU_ISA: AVX2`), the processors used as `cpus: "0"`.
-        levels: Option -> the only levels to use, instead of all the system has; one level fixes it.
+        levels: Option -> the only levels to use, instead of all the system has; one level fixes it. An
+            option that cannot be active with them is left out.
         options: Options of the machine to vary as well, beside those of the system: their names, or option ->
             levels to use. The name of an actuator stands for all its options.
         space: A space of its own, instead of `levels` and of that of the campaign.
@@ -207,18 +209,13 @@ def _space_of(document: SpaceDocument) -> Space:
 
 
 def _restricted(space: Space, spec: EnvironmentSpec) -> Space:
-    """Return the space with some options reduced to some of their levels; its rules stay."""
+    """Return the space with some options reduced to some of their levels."""
     if not spec.levels:
         return space
-    for name, levels in spec.levels.items():
-        option = space.option(name)
-        wrong = [level for level in levels if not option.contains(level)]
-        if wrong or not levels:
-            given = repr(wrong[0]) if wrong else "an empty list"
-            raise UsageError(
-                f"environment '{spec.name}', levels of '{name}': {given} is not possible; {option.allowed}"
-            )
-    return _rebuilt(space, [_with_levels(option, spec.levels.get(option.name)) for option in space.options])
+    try:
+        return restricted(space, spec.levels)
+    except SpaceError as error:
+        raise SpaceError(f"environment '{spec.name}', {error.message}", **error.details) from None
 
 
 def _with_machine_options(space: Space, spec: EnvironmentSpec) -> Space:
@@ -237,28 +234,11 @@ def _with_machine_options(space: Space, spec: EnvironmentSpec) -> Space:
     both = sorted(set(names) & set(space.names))
     if both:
         raise UsageError(f"environment '{spec.name}': {', '.join(both)} is in the space and in options; keep one")
-    return _rebuilt(space, [*space.options, *(_with_levels(option, levels.get(option.name)) for option in added)])
-
-
-def _rebuilt(space: Space, options: Sequence[Option]) -> Space:
-    """Return the space with other options and its own rules."""
     return Space(
-        options=options,
+        options=[*space.options, *(with_levels(option, levels.get(option.name)) for option in added)],
         conditions=space.conditions,
         forbidden=space.forbidden,
         constraints=space.constraints,
         name=space.name,
         constants=space.constants,
     )
-
-
-def _with_levels(option: Option, levels: tuple[Level, ...] | None) -> Option:
-    if levels is None:
-        return option
-    fields = option.model_dump(exclude={"lower", "upper"}) | {"values": levels}
-    if option.type == "boolean" and len(levels) == 2:
-        fields["values"] = None
-    # The old default may be gone; the first level takes its place, as for any option without one.
-    if option.default not in levels:
-        fields["default"] = None
-    return Option(**fields)

@@ -79,6 +79,17 @@ def test_levels_restrict_the_space_of_the_system() -> None:
     assert rig.space.default_configuration() == {"option_1": True, "option_2": 2, "option_3": "a"}
 
 
+def test_levels_that_decide_a_condition_take_it_along() -> None:
+    pytest.importorskip("onnxruntime")
+    spec = EnvironmentSpec(name="x", system="onnxruntime", network="ppocr_det", workload={"side": 192})
+    whole = rig_of(spec).space
+    one = rig_of(spec.model_copy(update={"levels": {"execution_mode": ("sequential",)}})).space
+    assert set(whole.names) - set(one.names) == {"inter_op_threads"}
+    assert {condition.option for condition in one.conditions} == {"arena_shrinkage"}
+    many = rig_of(spec.model_copy(update={"levels": {"execution_mode": ("parallel",)}})).space
+    assert set(whole.names) - set(many.names) == {"memory_pattern"}
+
+
 def test_options_of_the_machine_join_those_of_the_system() -> None:
     named = {"MALLOC_ARENA_MAX": (2, 4), "MY_OWN": ("a", "b"), "cpus": ("0",)}
     spec = EnvironmentSpec(name="x", system="synthetic", settings={"n_options": 3}, levels=LEVELS, options=named)
