@@ -5,11 +5,15 @@ is an outcome too: one broken task never ends the others. Results must not depen
 workers, so tasks carry their own seed (`seeding.rng_for`).
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from signal import SIG_IGN, SIGINT, signal
+from threading import Thread
 from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Executor", "Outcome", "ProcessExecutor", "SerialExecutor"]
@@ -65,6 +69,9 @@ class SerialExecutor:
 class ProcessExecutor:
     """Several tasks at once, each in a fresh-started worker process.
 
+    Workers end, in the middle of a task, when nobody listens any more: when the iterator is closed or
+    raises, and when the process that started them is gone, however it ended.
+
     Attributes:
         n_workers: Number of processes, at least 1.
     """
@@ -73,11 +80,10 @@ class ProcessExecutor:
 
     def run(self, fn: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome[Result]]]:
         """Yield outcomes as they arrive; `fn` and the tasks must be importable in a new process."""
-        # NOTE: "spawn", since a fork of a process with running BLAS threads may deadlock. An interrupt from the
-        # keyboard reaches every process of a terminal; workers leave it to the one that started them.
-        pool = ProcessPoolExecutor(
-            self.n_workers, mp_context=get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_IGN)
-        )
+        # NOTE: "spawn", since a fork of a process with running BLAS threads may deadlock.
+        context = get_context("spawn")
+        lifeline, hold = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(self.n_workers, mp_context=context, initializer=_begin_worker, initargs=(lifeline,))
         try:
             futures = {pool.submit(_attempt, fn, task): index for index, task in enumerate(tasks)}
             for future in as_completed(futures):
@@ -88,6 +94,24 @@ class ProcessExecutor:
                     yield futures[future], Outcome(error=error)
                 else:
                     raise error
+        except BaseException:
+            # Whoever stops listening wants nothing more, not even what has begun.
+            hold.close()
+            raise
         finally:
-            # Whoever stops listening does not want what has not begun.
             pool.shutdown(cancel_futures=True)
+            hold.close()
+            lifeline.close()
+
+
+def _begin_worker(lifeline: Connection) -> None:
+    # An interrupt from the keyboard reaches every process of a terminal; the one that started us decides.
+    signal(SIGINT, SIG_IGN)
+    Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: Connection) -> None:
+    """End this process when the other end of the pipe is closed: on purpose, or by the kernel with its owner."""
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from tests.unit.study.samples import ENVIRONMENTS
 
 from perfport.cli.app import run
-from perfport.data.tables import SystemTables, read_tables, write_tables
+from perfport.data.tables import SystemTables, write_tables
 from perfport.study.run import run_study
 from perfport.study.spec import StudySpec
 
@@ -27,6 +28,8 @@ strategies: [scaled, linear_shift, "target_only:tree"]
 budgets: [5, 15]
 seeds: 2
 """
+
+LONG_STUDY = STUDY.replace("seeds: 2", "seeds: 32")
 
 Command = Callable[..., Any]
 
@@ -119,24 +122,49 @@ def test_help_fits_eighty_columns(capsys: pytest.CaptureFixture[str], monkeypatc
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Rows of the study that is stopped below, where nobody stops it."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_tables(folder / "tables", SystemTables.of("toy", [ENVIRONMENTS["old"], ENVIRONMENTS["new"]]))
+    return run_study(StudySpec.from_yaml(LONG_STUDY), folder / "rows", data=folder / "tables").rows
+
+
 @pytest.mark.slow
-def test_a_study_that_was_killed_goes_on_and_ends_with_the_same_rows(folder: Path) -> None:
-    spec = StudySpec.from_yaml(STUDY.replace("seeds: 2", "seeds: 16"))
-    Path("study.yaml").write_text(spec.to_yaml())
-    command = [sys.executable, "-m", "perfport", "study", "study.yaml", "--out", "killed"]
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [(signal.SIGKILL, 1), (signal.SIGKILL, 2), (signal.SIGTERM, 2), (signal.SIGINT, 2)],
+    ids=["killed", "killed with workers", "ended", "interrupted"],
+)
+def test_a_study_that_was_stopped_goes_on_and_ends_with_the_same_rows(
+    folder: Path, whole: pd.DataFrame, number: signal.Signals, workers: int
+) -> None:
+    Path("study.yaml").write_text(LONG_STUDY)
+    command = [sys.executable, "-m", "perfport", "study", "study.yaml", "--out", "stopped", "--workers", str(workers)]
     started = subprocess.Popen(command, env=os.environ | {"PYTHONWARNINGS": "ignore"}, start_new_session=True)
-    cells = folder / "killed" / "cells"
+    cells = folder / "stopped" / "cells"
     deadline = time.monotonic() + 120
     while not list(cells.glob("*.parquet")) and started.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.killpg(started.pid, signal.SIGKILL)
-    started.wait()
+    # Only the one that was started is told; its workers must follow.
+    started.send_signal(number)
+    code = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGINT: 130}[number]
+    assert started.wait(60) == code
+    assert_all_gone(started.pid)
     n_kept = len(pd.read_parquet(cells))
-    assert 0 < n_kept < 192
+    assert 0 < n_kept < 384
 
-    tables = read_tables("tables").environments
-    resumed = run_study(spec, folder / "killed", data=lambda _, name: tables[name])
-    assert (resumed.n_before, resumed.n_computed) == (n_kept, 192 - n_kept)
-    whole = run_study(spec, folder / "whole", data=lambda _, name: tables[name])
+    resumed = run_study(StudySpec.from_yaml(LONG_STUDY), folder / "stopped", data=folder / "tables")
+    assert (resumed.n_before, resumed.n_computed) == (n_kept, 384 - n_kept)
     timing = ["elapsed_s"]
-    assert resumed.rows.drop(columns=timing).equals(whole.rows.drop(columns=timing))
+    assert resumed.rows.drop(columns=timing).equals(whole.drop(columns=timing))
+
+
+def assert_all_gone(group: int) -> None:
+    """No process of a group is left; the kernel takes a moment to end what it was told to end."""
+    deadline = time.monotonic() + 20
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.02)
+        pytest.fail("workers go on without the study")

@@ -19,6 +19,7 @@ from perfport.data.store import Store
 from perfport.data.tables import SystemTables, read_tables
 from perfport.errors import PerfError, UsageError
 from perfport.executors import Executor, SerialExecutor
+from perfport.signals import ending_in_order
 from perfport.study.cells import Cell, CellTask, cell_key, run_task
 from perfport.study.guard import GuardedTarget
 from perfport.study.results import Results
@@ -109,16 +110,17 @@ def run_study(
     n_done = n_before
     report = progress or (lambda _: None)
     report(StudyProgress(n_done, len(plan.cells), ""))
-    for at, outcome in (executor or SerialExecutor()).run(run_task, plan.tasks):
-        if isinstance(outcome.error, BrokenExecutor):
-            raise PerfError(
-                f"a worker process died at target '{plan.tasks[at].target.name}' (out of memory, or killed); "
-                f"{n_done} of {len(plan.cells)} rows are kept, the same command goes on"
-            ) from outcome.error
-        rows = outcome.unwrap()
-        results.append(rows)
-        n_done += len(rows)
-        report(StudyProgress(n_done, len(plan.cells), plan.tasks[at].target.name))
+    with ending_in_order():
+        for at, outcome in (executor or SerialExecutor()).run(run_task, plan.tasks):
+            if isinstance(outcome.error, BrokenExecutor):
+                raise PerfError(
+                    f"a worker process died at target '{plan.tasks[at].target.name}' (out of memory, or killed); "
+                    f"{n_done} of {len(plan.cells)} rows are kept, the same command goes on"
+                ) from outcome.error
+            rows = outcome.unwrap()
+            results.append(rows)
+            n_done += len(rows)
+            report(StudyProgress(n_done, len(plan.cells), plan.tasks[at].target.name))
     return StudyResult(spec, results.of(plan.cells), n_before, n_done - n_before, time.monotonic() - started)
 
 

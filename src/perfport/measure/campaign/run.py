@@ -43,6 +43,7 @@ from perfport.measure.runner.rig import Rig
 from perfport.measure.runner.runner import OutOfTimeError, Runner
 from perfport.measure.runner.strays import end_abandoned
 from perfport.seeding import rng_for
+from perfport.signals import ending_in_order
 
 __all__ = ["measure_configurations", "measure_tasks", "run_campaign"]
 
@@ -310,8 +311,7 @@ def _record(campaign: Campaign, rigs: Sequence[Rig]) -> dict[str, object]:
 def _interrupts() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a request that is asked for between measurements; the second one raises.
 
-    A request to end (`kill`, `docker stop`, a terminal that closes) ends at once, but in order: what is
-    set on the machine is restored.
+    A request to end is not put off, but followed in order: what is set on the machine is restored.
     """
     asked = False
 
@@ -321,20 +321,13 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    def on_end(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # a second one must not cut the restoring short
-        raise SystemExit(128 + number)
-
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread may set handlers; whoever started another one has `stop`.
         yield lambda: asked
         return
-    handlers = {signal.SIGINT: on_interrupt, signal.SIGTERM: on_end}
-    if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = on_end
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = signal.signal(signal.SIGINT, on_interrupt)
     try:
-        yield lambda: asked
+        with ending_in_order():
+            yield lambda: asked
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, before)
