@@ -1,9 +1,9 @@
 """Every built-in actuator, and the fake, through the kit: on this machine, and on constructed trees of others."""
 
 import stat
-import tempfile
 from pathlib import Path
 
+import pytest
 from tests import trees
 
 from perfport.measure.actuators.allocator import Allocator
@@ -21,15 +21,12 @@ from perfport.testing.fakes_nvml import FakeNvml
 from perfport.testing.kits import ActuatorKit
 
 
-def _root() -> Path:
-    return Path(tempfile.mkdtemp(prefix="perfport-tree-"))
-
-
 class _OneTree(ActuatorKit):
     """The kit makes its actuator several times; the machine stays the same."""
 
-    def setup_method(self) -> None:
-        self.root = _root()
+    @pytest.fixture(autouse=True)
+    def _tree(self, tmp_path: Path) -> None:
+        self.root = tmp_path
 
 
 class TestEnvironmentVariables(ActuatorKit):

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from tests import trees
 from tests.unit.measure.meters.fake_zeus import FakeMonitor
 
@@ -20,8 +21,15 @@ from perfport.testing.fakes_nvml import FakeGpu, FakeNvml
 from perfport.testing.kits import MeterKit
 
 
-def _root() -> Path:
-    return Path(tempfile.mkdtemp(prefix="perfport-tree-"))
+class _OnATree(MeterKit):
+    """The kit makes its meter several times, each on a tree of its own."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def new_root(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder))
 
 
 class TestClock(MeterKit):
@@ -54,42 +62,42 @@ class TestNvmlOfThisMachine(MeterKit):
         return NvmlMeter()
 
 
-class TestRaplOnATree(MeterKit):
+class TestRaplOnATree(_OnATree):
     def make(self) -> Meter:
-        self.root = trees.powercap(_root())
+        self.root = trees.powercap(self.new_root())
         return RaplMeter(self.root / "class" / "powercap")
 
     def during(self) -> None:
         trees.count_energy(self.root, {"intel-rapl:0": 3_000, "intel-rapl:0:1": 1_000})
 
 
-class TestEnergyOnATree(MeterKit):
+class TestEnergyOnATree(_OnATree):
     def make(self) -> Meter:
-        self.root = trees.powercap(_root())
+        self.root = trees.powercap(self.new_root())
         return EnergyMeter(self.root, nvml=FakeNvml(has_driver=False))
 
     def during(self) -> None:
         trees.count_energy(self.root, {"intel-rapl:0": 3_000, "intel-rapl:0:1": 1_000})
 
 
-class TestJetsonTx2OnATree(MeterKit):
+class TestJetsonTx2OnATree(_OnATree):
     def make(self) -> Meter:
-        return JetsonMeter(trees.tx2(_root()), interval_s=0.001)
+        return JetsonMeter(trees.tx2(self.new_root()), interval_s=0.001)
 
 
-class TestJetsonOrinOnATree(MeterKit):
+class TestJetsonOrinOnATree(_OnATree):
     def make(self) -> Meter:
-        return JetsonMeter(trees.orin(_root()), interval_s=0.001)
+        return JetsonMeter(trees.orin(self.new_root()), interval_s=0.001)
 
 
-class TestHwmonOnATree(MeterKit):
+class TestHwmonOnATree(_OnATree):
     def make(self) -> Meter:
-        return HwmonMeter(trees.ina226(_root()) / "class" / "hwmon", interval_s=0.001)
+        return HwmonMeter(trees.ina226(self.new_root()) / "class" / "hwmon", interval_s=0.001)
 
 
-class TestBatteryOnATree(MeterKit):
+class TestBatteryOnATree(_OnATree):
     def make(self) -> Meter:
-        return BatteryMeter(trees.laptop_battery(_root()) / "class" / "power_supply", interval_s=0.001)
+        return BatteryMeter(trees.laptop_battery(self.new_root()) / "class" / "power_supply", interval_s=0.001)
 
 
 class TestNvmlCounter(MeterKit):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from perfport.errors import ActuationError
+from perfport.measure.machine.owner import started_at
 
 __all__ = ["Entry", "Journal", "default_state_dir"]
 
@@ -63,7 +64,7 @@ class Entry:
     @property
     def is_abandoned(self) -> bool:
         """Whether the process that made the change is gone, so that nobody else will restore it."""
-        return self.boot_id != _boot_id() or not self.started or _started(self.pid) != self.started
+        return self.boot_id != _boot_id() or not self.started or started_at(self.pid) != self.started
 
 
 class Journal:
@@ -89,7 +90,7 @@ class Journal:
             "asked": dict(asked),
             "state": dict(state),
             "pid": pid,
-            "started": _started(pid),
+            "started": started_at(pid),
             "boot_id": _boot_id(),
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
@@ -175,13 +176,3 @@ def _boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-
-
-def _started(pid: int) -> str:
-    """Return the start time of a process in clock ticks since boot; "" if it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    # Field 3 is the state, field 22 the start time: man 5 proc_pid_stat. A zombie will restore nothing.
-    return "" if fields[0] in "ZX" else fields[19]

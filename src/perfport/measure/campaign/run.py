@@ -33,6 +33,7 @@ from perfport.measure.campaign.progress import CampaignResult, Limits, ProgressC
 from perfport.measure.campaign.requeue import Remeasure, to_measure_again
 from perfport.measure.campaign.spec import Campaign, EnvironmentSpec, rig_of
 from perfport.measure.machine.lease import device_lease
+from perfport.measure.machine.scratch import remove_abandoned
 from perfport.measure.meters import make_meters
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.protocol import Protocol
@@ -181,6 +182,7 @@ def measure_tasks(
         Runner(protocol, meters=outside) as runner,
     ):
         end_abandoned()
+        remove_abandoned()
         _restore_machine()
         # Asked again under the lease: whoever held it may have measured the same.
         left, again = _left(tasks, store, protocol, campaign, remeasure)

@@ -3,6 +3,7 @@
 import itertools
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 from perfport.errors import MeasurementError
+from perfport.measure.machine.owner import mark_of_this_process
+from perfport.measure.machine.scratch import SCRATCH, new_scratch
 from perfport.measure.runner.channel import LineBuffer, send
-from perfport.measure.runner.strays import MARK, end_strays, mark_of_this_process
+from perfport.measure.runner.strays import MARK, end_strays
 
 __all__ = ["ChildLostError", "ChildProcess", "ChildTimedOutError"]
 
@@ -52,11 +55,14 @@ class ChildProcess:
                 "or measure elsewhere and import the tables"
             )
         self._mark = f"{mark_of_this_process()}:{next(_NUMBERS)}"
+        self._scratch = new_scratch()
         child_reads, self._write_fd = os.pipe()
         self._read_fd, child_writes = os.pipe()
         try:
-            self._process = _started(child_reads, child_writes, variables or {}, self._mark)
+            own = {MARK: self._mark, SCRATCH: str(self._scratch)}
+            self._process = _started(child_reads, child_writes, {**(variables or {}), **own})
         except OSError as error:
+            shutil.rmtree(self._scratch, ignore_errors=True)
             os.close(self._write_fd)
             os.close(self._read_fd)
             raise MeasurementError(f"no child process can be started: {error.strerror}") from error
@@ -174,6 +180,8 @@ class ChildProcess:
         code = self._process.wait()
         # And what left the group, a server that made a session of its own.
         end_strays(self._mark)
+        # Nobody is left to write there, or to remove what a child that was killed has left.
+        shutil.rmtree(self._scratch, ignore_errors=True)
         self._read_printed()
         self._selector.close()
         os.close(self._read_fd)
@@ -197,8 +205,8 @@ class ChildProcess:
             time.sleep(0.005)
 
 
-def _started(reads: int, writes: int, variables: Mapping[str, str | None], mark: str) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, **variables, MARK: mark}
+def _started(reads: int, writes: int, variables: Mapping[str, str | None]) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **variables}
     # A group of its own: Ctrl-C in the terminal reaches the runner only, and whatever the system
     # starts can be ended with it.
     return subprocess.Popen(  # noqa: S603  # our own interpreter and module

@@ -15,7 +15,6 @@ import math
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -39,6 +38,7 @@ from perfport.measure.base import (
     ServesOutcomes,
 )
 from perfport.measure.machine.conditions import conditions_now, stolen_s
+from perfport.measure.machine.scratch import new_scratch
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.child_process import ChildLostError, ChildProcess, ChildTimedOutError
 from perfport.measure.runner.metering import Metering, Window
@@ -94,7 +94,7 @@ class Runner:
         self._children: dict[tuple[object, ...], ChildProcess] = {}
         self._references: dict[Rig, Path] = {}
         self._no_reference: dict[Rig, str] = {}
-        self._scratch = Path(tempfile.mkdtemp(prefix="perfport-"))
+        self._scratch = new_scratch()
 
     def __enter__(self) -> Self:
         return self

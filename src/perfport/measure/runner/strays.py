@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["MARK", "end_abandoned", "end_strays", "mark_of_this_process"]
+from perfport.measure.machine.owner import is_abandoned
+
+__all__ = ["MARK", "end_abandoned", "end_strays"]
 
 MARK = "PERFPORT_RUNNER"
 _PROC = Path("/proc")
 _ROUNDS = 10  # whoever forks while it is looked for is found in the next round
-
-
-def mark_of_this_process() -> str:
-    """Return the mark of the children that this process runs: its number, when it was started, where numbers hold."""
-    return f"{os.getpid()}:{_started(os.getpid())}:{_namespace()}"
 
 
 def end_strays(mark: str) -> int:
@@ -35,13 +32,7 @@ def end_strays(mark: str) -> int:
 
 def end_abandoned() -> int:
     """End what children of runners that no longer live have left behind, and return how many there were."""
-    return _end(_is_abandoned)
-
-
-def _is_abandoned(mark: str) -> bool:
-    pid, started, namespace, *_ = [*mark.split(":"), "", "", ""]
-    # Another container's processes may be in sight, with numbers that mean others here.
-    return pid.isdigit() and namespace == _namespace() and _started(int(pid)) != started
+    return _end(is_abandoned)
 
 
 def _end(is_meant: Callable[[str], bool]) -> int:
@@ -72,21 +63,3 @@ def _marked() -> Iterator[tuple[int, str]]:
         for variable in variables.split(b"\0"):
             if variable.startswith(begin):
                 yield int(folder.name), variable[len(begin) :].decode(errors="replace")
-
-
-def _namespace() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """Return when a process was started, in ticks since boot; "" if there is none of that number."""
-    try:
-        text = (_PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return ""
-    # Field 22; the second, a name in brackets, may hold spaces.
-    fields = text.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else fields[19]

@@ -11,7 +11,6 @@ One run is one start of the program. What it prints last must be one JSON object
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from perfport.data.environment import Fact
 from perfport.data.measurement import Property
 from perfport.errors import MeasurementError
 from perfport.measure.base import Configuration, Session
+from perfport.measure.machine.scratch import temporary_folder
 from perfport.measure.networks.cache import identity_of
 from perfport.measure.properties import CPU_TIME, INFERENCE_TIME
 from perfport.measure.systems.answers import array_at, described, number_at
@@ -128,7 +128,7 @@ class CommandSystem:
         """Make ready to start the program; `seed` has no effect: what is random is the program's affair."""
         levels = completed(self.space(), configuration, self.name)
         self.check_workload(workload)
-        with tempfile.TemporaryDirectory(prefix="perfport-") as folder:
+        with temporary_folder() as folder:
             yield _OpenSession(self._program, {**workload, **levels}, Path(folder), self._settings)
 
 

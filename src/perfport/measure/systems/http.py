@@ -19,7 +19,6 @@ A server that is given is started for each configuration, which its options may 
 import json
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
@@ -33,6 +32,7 @@ from perfport.data.environment import Fact
 from perfport.data.measurement import Property
 from perfport.errors import MeasurementError, UsageError
 from perfport.measure.base import Configuration, Session
+from perfport.measure.machine.scratch import temporary_folder
 from perfport.measure.networks.cache import identity_of
 from perfport.measure.properties import CPU_TIME, INFERENCE_TIME, LATENCY
 from perfport.measure.systems.answers import array_at
@@ -177,7 +177,7 @@ class HttpSystem:
         document = fill_document(self._settings["body"], values)
         body = None if document is None else json.dumps(document).encode()
         with (
-            tempfile.TemporaryDirectory(prefix="perfport-") as folder,
+            temporary_folder() as folder,
             closing(client),
             Clients(load.clients) as clients,
         ):

@@ -6,7 +6,6 @@ Source:
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any
 
 from perfport.data.environment import Fact
 from perfport.errors import MeasurementError, MissingPackageError
+from perfport.measure.machine.scratch import temporary_folder
 from perfport.measure.networks import Network
 from perfport.measure.networks.cache import identity_of, made_once
 from perfport.measure.networks.inputs import make_inputs
@@ -65,7 +65,7 @@ def _quantise(network: Network, workload: Mapping[str, Fact], precision: str, ta
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise MissingPackageError(f"quantising a network needs a package that is missing: {error}") from error
-    with tempfile.TemporaryDirectory(prefix="perfport-") as folder, _quiet():
+    with temporary_folder() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         try:
             # Weights must be constants, and scales of normalisations folded into them, to be found by the tool.

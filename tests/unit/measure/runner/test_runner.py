@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,11 +15,13 @@ import pytest
 from perfport.data.measurement import Status
 from perfport.errors import MeasurementError
 from perfport.measure.base import Outcome
+from perfport.measure.machine.scratch import remove_abandoned
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.child_process import ChildProcess
 from perfport.measure.runner.rig import Rig, make_rig
 from perfport.measure.runner.runner import OutOfTimeError, Runner
 from perfport.measure.runner.strays import end_abandoned
+from perfport.measure.systems.command import CommandSystem
 from perfport.measure.systems.synthetic import SyntheticSystem
 from perfport.testing.fakes import FakeMeter, FaultySystem
 
@@ -113,7 +116,8 @@ def test_a_daemon_is_ended_with_the_child_that_left_it() -> None:
 
 def test_what_a_killed_runner_has_left_is_ended_by_the_next_campaign() -> None:
     script = (
-        "import subprocess, sys; from perfport.measure.runner.strays import MARK, mark_of_this_process\n"
+        "import subprocess, sys; from perfport.measure.runner.strays import MARK\n"
+        "from perfport.measure.machine.owner import mark_of_this_process\n"
         "sleeper = [sys.executable, '-c', 'import time; time.sleep(3600)']\n"
         "mark = mark_of_this_process() + ':0'\n"
         "print(subprocess.Popen(sleeper, start_new_session=True, env={MARK: mark}).pid, flush=True)\n"
@@ -257,7 +261,21 @@ def test_conditions_say_what_the_machine_was_like(runner: Runner, rig: Rig) -> N
         assert outcome.conditions["affinity"]
 
 
-def test_a_child_whose_runner_is_killed_ends_by_itself(tmp_path: Path) -> None:
+def test_what_a_killed_child_had_in_temporary_folders_goes_with_it() -> None:
+    system = CommandSystem(
+        ["${python}", "-c", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)", "${n}"],
+        {"options": [{"name": "n", "type": "ordinal", "values": [1, 2]}]},
+        files={"large": "${n}"},
+    )
+    with Runner(QUICK) as runner:
+        begin = folders_of(os.getpid())
+        outcome = runner.measure(make_rig("here", system), {"n": 1})
+        assert "killed by SIGKILL" in outcome.reason
+        assert folders_of(os.getpid()) == begin
+    assert len(folders_of(os.getpid())) == len(begin) - 1
+
+
+def test_a_child_whose_runner_is_killed_ends_by_itself() -> None:
     script = (
         "from perfport.measure.runner.runner import Runner; from perfport.measure.runner.rig import make_rig\n"
         "from perfport.measure.protocol import Protocol; from perfport.testing.fakes import FaultySystem\n"
@@ -270,6 +288,16 @@ def test_a_child_whose_runner_is_killed_ends_by_itself(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     assert_gone(lambda: [pid for pid in children if pid in living()])
+    # Nobody is left to remove its folders and those of its child; the next campaign does.
+    assert len(folders_of(parent.pid)) == 2
+    mine = folders_of(os.getpid())
+    assert remove_abandoned() >= 2
+    assert not folders_of(parent.pid)
+    assert folders_of(os.getpid()) == mine
+
+
+def folders_of(pid: int) -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"perfport-{pid}-*"))
 
 
 def living() -> list[int]:
