@@ -31,6 +31,7 @@ __all__ = [
     "Block",
     "Cells",
     "active_rows",
+    "cell_of",
     "column_of",
     "column_of_levels",
     "default_cell",
@@ -128,11 +129,19 @@ def column_of_levels(option: Option, levels: list[Level | None]) -> "pd.Series[A
     return typed_column(option, pd.Series(levels, dtype=object))
 
 
+def cell_of(option: Option, level: Any) -> Cells:
+    """Return the cell of one level, shape (1,), as `positions_of` has it; None and NaN are inactive."""
+    is_missing = level is None or (isinstance(level, float) and np.isnan(level))
+    if option.levels is None:
+        number = np.nan if is_missing else float(level) if option.contains(level) else np.inf
+        return np.array([number], dtype=np.float64)
+    code = option.code(level)
+    return np.array([INACTIVE if is_missing else NOT_A_LEVEL if code is None else code], dtype=np.int32)
+
+
 def default_cell(option: Option) -> Cells:
     """Return the cell of the option's default level, shape (1,)."""
-    if option.levels is None:
-        return np.array([option.default_level], dtype=np.float64)
-    return np.array([option.code(option.default_level)], dtype=np.int32)
+    return cell_of(option, option.default_level)
 
 
 def levels_of_row(options: Iterable[Option], block: Mapping[str, Cells], row: int) -> dict[str, Level | None]:

@@ -322,3 +322,13 @@ def test_several_conditions_on_one_option_must_all_hold() -> None:
     options = [Option(name=name, type="boolean") for name in ("a", "b", "c")]
     space = Space(options, conditions=[{"option": "c", "when": "a"}, {"option": "c", "when": "b"}])
     assert space.size() == 5
+
+
+@pytest.mark.parametrize("space", [runtime_space(), mixed_space()], ids=["runtime", "mixed"])
+def test_one_configuration_is_judged_as_in_a_frame(space: Space) -> None:
+    odd: list[Any] = [None, float("nan"), True, 0, 1, 0.5, 1e9, -3, "basic", 2.0000000001, np.int64(2), np.float32(0.5)]
+    rows = space.configurations(space.sample(2, np.random.default_rng(0)))
+    changed = [row | {name: level} for row in rows for name in row for level in odd]
+    assert [not space.violations(row) for row in changed] == [
+        bool(space.is_valid(space.frame([row]))[0]) for row in changed
+    ]
