@@ -20,7 +20,7 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import Status
 from perfport.space.encoding import Encoder
 from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
-from perfport.transfer.members import ArdMember, FittedMember, GramMember, TargetRows
+from perfport.transfer.members import ArdMember, FittedMember, GramMember, PartsMember, TargetRows
 from perfport.transfer.mixed import MixedModel, loo_error_pct, mixed
 from perfport.transfer.outliers import WILD_FACTOR, believed_less, is_wild
 from perfport.transfer.priors import MemberPrior, load_priors
@@ -42,8 +42,9 @@ MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
 
 # Weight of every member before any row is seen; those that are not fitted share theirs out.
 WITH_SOURCES = {
-    "around_source": 0.3,
-    "around_zero": 0.5,
+    "around_source": 0.25,
+    "around_zero": 0.45,
+    "parts": 0.3,
     "scaled": 0.1,
     "ard_informed": 0.1,
     "ard_around_source": 0.2,
@@ -144,6 +145,7 @@ def fitted_members(
     members: dict[str, FittedMember] = {
         "around_source": _around_source(rows, prior, priors["around_source"]),
         "around_zero": GramMember.fitted(rows, priors["around_zero"], around_source=False),
+        "parts": PartsMember.fitted(rows, priors["parts"]),
         "scaled": _around_source(rows, prior, priors["scaled"]),
     }
     if len(rows.z) >= MIN_ROWS_ARD:

@@ -20,14 +20,14 @@ from scipy.optimize import nnls
 
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
-from perfport.transfer.source import SourceModel, SourceView
+from perfport.transfer.parts import rescaled
+from perfport.transfer.source import MAX_Z, SourceModel, SourceView
 
 __all__ = ["CombinedSource", "OptionsOnly", "Prior", "Seen", "source_weights"]
 
 FloatArray = NDArray[np.float64]
 
 LINK_RANGE = 0.6  # of a link function, in standard deviations of the source
-MAX_Z = 6.0  # predictions further out, in standard deviations of the source, add no more overhead
 PULL = 1.5  # how far the weights of q sources may stray from 1/q: prior sd PULL / q
 UNUSED_RELEVANCE = 0.003  # of columns no source found worth a relevance of their own
 RELEVANCE_RANGE = (0.002, 3.0)
@@ -44,6 +44,7 @@ class Seen:
         r: Combined deviation of the sources' own readings from f, shape (n,).
         share_known: Weight of the sources that measured the configuration, shape (n,).
         apart: How far each source is from f, shape (q, n).
+        parts: What each option adds to exp(sd f), a constant, and the rest, shape (k, n); they sum to it.
         views: The same rows as each source sees them; one a source.
     """
 
@@ -52,6 +53,7 @@ class Seen:
     r: FloatArray
     share_known: FloatArray
     apart: FloatArray
+    parts: FloatArray
     views: tuple[SourceView, ...]
 
     def __len__(self) -> int:
@@ -139,7 +141,8 @@ class CombinedSource:
         shared = set.intersection(*(set(model.basis.names) | set(model.sizes) for model in models))
         own = [name for name in (*models[0].basis.names, *models[0].sizes) if name in shared]
         between = ["diff", "flink"] if len(models) > 1 else []
-        self.names = ("slope", "overhead", "r", "link", *own, *between)
+        self.names = ("slope", "overhead", "parts", "r", "link", *own, *between)
+        self._parts = {name: i for i, name in enumerate(sorted({o for model in models for o in model.parts.options}))}
         self.relevance = self._relevance()
         self._own = tuple(own)
         self._usual_overhead, self._sizes = self._measure()
@@ -158,6 +161,7 @@ class CombinedSource:
             r=self.weights @ np.stack([view.r for view in views]),
             share_known=self.weights @ np.stack([view.is_known for view in views]),
             apart=predictions - f,
+            parts=self._split(f, views),
             views=views,
         )
 
@@ -166,6 +170,7 @@ class CombinedSource:
         of_f = self._of_predictions(A.f, A.apart, B.f, B.apart)
         of_f["overhead"] = np.outer(*(self._overhead(rows.f) - self._usual_overhead for rows in (A, B)))
         stack = {name: K / self._sizes[name] for name, K in of_f.items()}
+        stack["parts"] = self._shares(A).T @ self._shares(B)
         stack["r"] = np.outer(A.r, B.r) / max(self.residual_variance, 1e-9)
         for i in self._active:
             for name, K in self.models[i].kernels(A.views[i], B.views[i]).items():
@@ -178,6 +183,7 @@ class CombinedSource:
         stack = {
             "slope": np.square(A.f) / self._sizes["slope"],
             "overhead": np.square(self._overhead(A.f) - self._usual_overhead) / self._sizes["overhead"],
+            "parts": np.square(self._shares(A)).sum(axis=0),
             "link": np.full(len(A), 1.0 / self._sizes["link"]),
             "r": np.square(A.r) / max(self.residual_variance, 1e-9),
         }
@@ -201,6 +207,18 @@ class CombinedSource:
             values = [found.get(column, UNUSED_RELEVANCE) for column in columns]
             log_relevance += weight * np.log(np.clip(values, *RELEVANCE_RANGE))
         return np.exp(log_relevance)
+
+    def _split(self, f: FloatArray, views: tuple[SourceView, ...]) -> FloatArray:
+        """Return the parts of exp(sd f): those of the sources in proportion to their weights, and what is left."""
+        parts = np.zeros((len(self._parts) + 2, len(f)))
+        for weight, model, view in zip(self.weights, self.models, views, strict=True):
+            parts[[*(self._parts[option] for option in model.parts.options), len(self._parts)]] += weight * view.parts
+        parts[-1] = np.exp(self.sd * np.clip(f, -MAX_Z, MAX_Z)) - parts.sum(axis=0)
+        return parts
+
+    def _shares(self, seen: Seen) -> FloatArray:
+        """Return the derivatives of the log response by the changes of the parts, shape (k, n)."""
+        return rescaled(seen.parts, np.zeros(len(seen.parts)), self.sd)[1]
 
     def _overhead(self, f: FloatArray) -> FloatArray:
         """Return what the log response gains per unit of a constant added to the response, but for a factor."""
@@ -257,7 +275,7 @@ class OptionsOnly:
         """Return the encoded configurations; nothing else is known."""
         X = self.basis.encode(configurations)
         zeros = np.zeros(len(X))
-        return Seen(X, zeros, zeros, zeros, np.zeros((0, len(X))), ())
+        return Seen(X, zeros, zeros, zeros, np.zeros((0, len(X))), np.zeros((0, len(X))), ())
 
     def kernels(self, A: Seen, B: Seen) -> FloatArray:
         """Return every kernel, shape (n_kernels, len(A), len(B))."""

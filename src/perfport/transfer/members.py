@@ -1,7 +1,8 @@
 """The members of the mixture: small Gaussian processes that believe the source in different ways.
 
 `GramMember` has a sum of given kernels as its covariance, around the source's prediction or around
-zero ("the source says only what matters"). `ArdMember` is a GP on the options and the source's
+zero ("the source says only what matters"). `PartsMember` takes the response for a sum of parts, each
+of which has changed by a factor of its own. `ArdMember` is a GP on the options and the source's
 prediction as one more column, with a prior for few relevant options: it finds the step that no
 source showed. All work in units of z = (log y - mean) / sd of the prior.
 """
@@ -24,9 +25,19 @@ from perfport.model.gp import (
     fit_scales,
 )
 from perfport.transfer.kernels import Prior, Seen
+from perfport.transfer.parts import rescaled
 from perfport.transfer.priors import MemberPrior
 
-__all__ = ["ArdBelief", "ArdMember", "CalibratedMember", "FittedMember", "GramMember", "GramProblem", "TargetRows"]
+__all__ = [
+    "ArdBelief",
+    "ArdMember",
+    "CalibratedMember",
+    "FittedMember",
+    "GramMember",
+    "GramProblem",
+    "PartsMember",
+    "TargetRows",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +47,8 @@ ArdBelief = Literal["none", "input", "mean"]
 CONSTANT = 25.0  # prior variance of the offset between source and target: anything may be faster
 UNKNOWN_SHARE = 0.5  # of the residual variance, added to rows no source measured
 NUGGET = 1e-6
+N_LINEARISATIONS = 6
+MAX_STEP = 1.0  # of a change in one of them
 EXPECTED_ROWS = 2.0  # how many left-out rows the belief that a member's variances are right counts as
 MAX_SQUARE = 25.0  # a left-out row is at most this many times further off, squared, than expected
 
@@ -51,6 +64,7 @@ class TargetRows:
         is_exact: Whether each was read; the others timed out, their response is an expectation, shape (n,).
         kernels: Of `seen` with itself, shape (n_kernels, n, n).
         names: Of the kernels.
+        unit: Of z: the prior's standard deviation of the log response.
     """
 
     seen: Seen
@@ -59,13 +73,14 @@ class TargetRows:
     is_exact: NDArray[np.bool_]
     kernels: FloatArray
     names: tuple[str, ...]
+    unit: float
 
     @classmethod
     def of(
         cls, prior: Prior, seen: Seen, z: FloatArray, noise: FloatArray, is_exact: NDArray[np.bool_]
     ) -> "TargetRows":
         """Compute the kernels of the rows."""
-        return cls(seen, z, noise, is_exact, prior.kernels(seen, seen), prior.names)
+        return cls(seen, z, noise, is_exact, prior.kernels(seen, seen), prior.names, prior.sd)
 
 
 class FittedMember(Protocol):
@@ -183,6 +198,72 @@ class GramMember:
         variance = self.scales @ diagonals + self.constant + self.fit.noise + self.unknown * (1.0 - seen.share_known)
         mean, left = self.fit.posterior.predict(K, variance)
         return mean + self.offset + (_prediction(seen) if self.around_source else 0.0), left
+
+
+@dataclass(frozen=True, slots=True)
+class PartsMember:
+    """A GP around the source whose parts have changed by factors; the kernels say what else has.
+
+    The response is not linear in the factors. Their logarithms are found by iteration: the GP is linear in them around
+    those found last (an iterated extended Kalman filter), and their posterior mean is where it is put next.
+
+    Attributes:
+        scales: Learned scale of every kernel of the stack, zero for "parts" and those it does not use.
+        fit: Scales and posterior.
+        part_scale: Learned variance of the changes.
+        changes: Of the parts, as `rescaled` takes them, where the GP was made linear, shape (k,).
+        shares: Derivatives by the changes there, at the target rows, shape (k, n).
+        offset: Mean of z minus the prediction.
+        unit: Of z.
+    """
+
+    scales: FloatArray
+    fit: ScaleFit
+    part_scale: float
+    changes: FloatArray
+    shares: FloatArray
+    offset: float
+    unit: float
+
+    @classmethod
+    def fitted(cls, rows: TargetRows, prior: MemberPrior) -> "PartsMember":
+        """Fit factors and scales to the target rows; the prior has to name the kernel "parts"."""
+        used = prior.usable(rows.names)
+        scale_prior = prior.for_kernels([rows.names[i] for i in used], float(rows.z.var()))
+        place = [rows.names[i] for i in used].index("parts")
+        kernels = rows.kernels[used]
+        fixed = CONSTANT + np.diag(rows.noise + NUGGET)
+        found = np.zeros(len(rows.seen.parts))
+        for _ in range(N_LINEARISATIONS):
+            changes = found
+            gain, shares = rescaled(rows.seen.parts, changes, rows.unit)
+            y = rows.z - rows.seen.f - gain + shares.T @ changes
+            kernels[place] = shares.T @ shares
+            fit = fit_scales(kernels, fixed, y - y.mean(), scale_prior)
+            step = fit.scales[place] * (shares @ fit.posterior.alpha) - changes
+            found = changes + np.clip(step, -MAX_STEP, MAX_STEP)
+        scales = np.zeros(len(rows.names))
+        scales[used] = fit.scales
+        scales[used[place]] = 0.0
+        return cls(scales, fit, float(fit.scales[place]), changes, shares, float(y.mean()), rows.unit)
+
+    @property
+    def loo_error(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.fit.posterior.loo_error
+
+    @property
+    def loo_variance(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.fit.posterior.loo_variance
+
+    def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See `FittedMember`."""
+        gain, shares = rescaled(seen.parts, self.changes, self.unit)
+        K = np.tensordot(self.scales, cross, axes=1) + self.part_scale * (shares.T @ self.shares) + CONSTANT
+        variance = self.scales @ diagonals + self.part_scale * np.square(shares).sum(axis=0) + CONSTANT + self.fit.noise
+        mean, left = self.fit.posterior.predict(K, variance)
+        return mean + self.offset + seen.f + gain - shares.T @ self.changes, left
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,7 @@ FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-BELIEFS = ("around_zero", "around_source")
-N_WARY = 5  # rows that serve the first belief alone
-SHARE = 0.3  # of the first belief in the rows after them
+BELIEFS = ("around_zero", "parts")
 # As shares of the variance that is expected of the responses around their mean:
 DESIGN_NOISE = 0.03  # variance of a reading's noise
 CONSTANT = 75.0  # variance of that mean: nothing is known of it
@@ -97,9 +95,7 @@ def a_optimal(
     tie = rng.uniform(1.0 - TIE_WIDTH, 1.0, n)
     chosen = np.empty(budget, dtype=np.int64)
     for step in range(budget):
-        is_wary = len(covariances) == 1 or len(known) + step < N_WARY
-        shares = (1.0,) if is_wary else (SHARE, 1.0 - SHARE)
-        gain = sum(share * _share_gained(K) for share, K in zip(shares, covariances, strict=False))
+        gain = np.sum([_share_gained(K) for K in covariances], axis=0)
         chosen[step] = np.argmax(np.where(free, tie * gain, -1.0))
         observe(int(chosen[step]))
     return chosen

@@ -2,7 +2,7 @@
 
 A source model answers three questions about configurations: what the source predicts (f, and r: how
 far the source's own reading deviates from f where it measured that very configuration), which
-options and pairs are influential (infl), and which configurations behaved alike in the source (ard,
+options and pairs are influential (infl), what each option adds to the response (parts), and which configurations behaved alike in the source (ard,
 ard2, forest). Everything is in units of the source's own spread: z = (log y - mean) / sd.
 
 Fitting is deterministic: it depends on the rows of the source alone, not on their order, nor on the
@@ -22,9 +22,10 @@ from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
 from perfport.transfer.cache import RecentlyUsed
+from perfport.transfer.parts import Parts, fit_parts
 from perfport.transfer.smoother import MAX_SPLIT_COLUMNS, Smoother, fit_smoother
 
-__all__ = ["SourceModel", "SourceView", "cached_source", "fit_source"]
+__all__ = ["MAX_Z", "SourceModel", "SourceView", "cached_source", "fit_source"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -36,6 +37,7 @@ N_TREES = 60
 MIN_SD = 1e-3  # of the log response: a source that does not vary must not be divided by zero
 MIN_TERM_SD = 0.2  # a product that is nearly always zero must not be blown up by standardising
 RIDGE_PENALTIES = 10.0 ** np.arange(-1, 5)
+MAX_Z = 6.0  # predictions further out, in standard deviations, count as if they were not
 MAX_CACHED = 48  # fitted sources kept in memory, a few megabytes each
 CHUNK_ROWS = 4096  # rows encoded at a time; bounds the memory of a prediction
 
@@ -49,6 +51,7 @@ class SourceView:
         infl: Terms times their influence, shape (n, p): their products are the kernel `infl`.
         ard: Relevant columns times their relevance, shape (n, k).
         leaves: Leaf of every tree, shape (n, n_trees).
+        parts: What each option adds to the response over its mean, then the constant, shape (k, n).
         f: Smooth prediction, shape (n,).
         r: Reading minus f where the source measured the configuration, else 0, shape (n,).
         is_known: Whether the source measured the configuration, shape (n,).
@@ -58,6 +61,7 @@ class SourceView:
     infl: FloatArray
     ard: FloatArray
     leaves: NDArray[np.uint8]
+    parts: FloatArray
     f: FloatArray
     r: FloatArray
     is_known: NDArray[np.bool_]
@@ -88,6 +92,7 @@ class SourceModel:
         residual_variance: Mean square of r over the fitted rows.
         basis: Encoded options and the kernels on them.
         smoother: The regression behind f.
+        parts: The response over exp(mean) as a sum over options.
         reference: A few hundred of the source's own configurations.
         sizes: Kernel name -> centred mean variance over `reference`.
     """
@@ -98,6 +103,7 @@ class SourceModel:
     residual_variance: float
     basis: OptionBasis
     smoother: Smoother
+    parts: Parts
     reference: pd.DataFrame
     sizes: dict[str, float]
     _terms: _Terms
@@ -112,7 +118,14 @@ class SourceModel:
         f, r, is_known = self._looked_up(configurations, X)
         root = np.sqrt(self.smoother.relevance.weights)
         return SourceView(
-            X, self._terms.weighted(X), X[:, self.smoother.relevant] * root, _leaves(self._forest, X), f, r, is_known
+            X=X,
+            infl=self._terms.weighted(X),
+            ard=X[:, self.smoother.relevant] * root,
+            leaves=_leaves(self._forest, X),
+            parts=self.parts.of(X),
+            f=f,
+            r=r,
+            is_known=is_known,
         )
 
     def predict(self, configurations: pd.DataFrame) -> FloatArray:
@@ -192,13 +205,17 @@ def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
     if len(others):
         f[others] = smoother.predict(encoder.transform(configurations.iloc[others]))
     root = np.sqrt(smoother.relevance.weights)
-    seen = X[reference]
+    seen, predicted = X[reference], smoother.held_out[reference]
+    parts = fit_parts(encoder.columns, seen, np.exp(sd * np.clip(predicted, -MAX_Z, MAX_Z)))
     view = SourceView(
-        seen,
-        terms.weighted(seen),
-        seen[:, smoother.relevant] * root,
-        _leaves(forest, seen),
-        *(np.zeros(len(reference)), np.zeros(len(reference)), np.ones(len(reference), dtype=bool)),
+        X=seen,
+        infl=terms.weighted(seen),
+        ard=seen[:, smoother.relevant] * root,
+        leaves=_leaves(forest, seen),
+        parts=parts.of(seen),
+        f=predicted,
+        r=z[fit][reference] - predicted,
+        is_known=np.ones(len(reference), dtype=bool),
     )
     return SourceModel(
         environment=dataset.environment.name,
@@ -207,6 +224,7 @@ def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
         residual_variance=float(np.mean(np.square(z[fit] - f[fit]))),
         basis=basis,
         smoother=smoother,
+        parts=parts,
         reference=configurations.iloc[fit[reference]].reset_index(drop=True),
         sizes={name: centred_variance(K) for name, K in _learnt_kernels(view, view).items()},
         _terms=terms,

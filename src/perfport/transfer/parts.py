@@ -1,0 +1,119 @@
+"""The response as a sum of parts, one an option, each of which may change by a factor of its own.
+
+Work is done one thing after another: rows are read, a processor prepares them, an accelerator computes.
+Where the accelerator alone becomes four times slower, the response is not multiplied by anything, but one of its
+summands is. A source's predictions are therefore split into what each option adds to the least, a constant,
+and a rest that no such sum explains; a target may scale every one of them.
+
+Source:
+    The assumption of roofline-like and "additive phases" models of computer time, e.g. Hill and Marty,
+    "Amdahl's Law in the Multicore Era", IEEE Computer 41(7), 2008.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from perfport.space.encoding import ColumnInfo
+
+__all__ = ["Parts", "fit_parts", "rescaled"]
+
+FloatArray = NDArray[np.float64]
+
+MAX_KNOTS = 12  # levels a curve bends at; more are thinned to quantiles
+N_QUANTILES = 8
+PENALTY = 0.03  # of what options add, in units of the sum's own scale: what may be constant is constant
+NEGLIGIBLE = 1e-6  # of the mean response: what an option adds at most to count as adding nothing
+REST_SPREAD = 2.0  # of the rest's log factor, relative to the others': what no sum explains carries over least
+LEAST_TOTAL = 0.1  # of the sum of the parts' sizes: negative rests must not eat up what is there
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """What the level in one encoded column adds: linear between knots, constant beyond them."""
+
+    column: int
+    knots: FloatArray
+    added: FloatArray
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        return np.interp(X[:, self.column], self.knots, self.added)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A positive response as a sum over options and a constant.
+
+    Attributes:
+        options: Names of the options that add something.
+        constant: What is there whatever the options are.
+    """
+
+    options: tuple[str, ...]
+    constant: float
+    _curves: tuple[tuple[_Curve, ...], ...]
+
+    def of(self, X: FloatArray) -> FloatArray:
+        """Return what each option adds at encoded rows, then the constant, shape (n_options + 1, n); none negative."""
+        added = [np.sum([curve(X) for curve in curves], axis=0) for curves in self._curves]
+        return np.stack([*added, np.full(len(X), self.constant)])
+
+
+def fit_parts(columns: Sequence[ColumnInfo], X: FloatArray, y: FloatArray) -> Parts:
+    """Split a response by non-negative least squares of its relative error.
+
+    Args:
+        columns: What the columns of X stand for.
+        X: Encoded rows, shape (n, d).
+        y: Positive responses, shape (n,).
+    """
+    hats: list[tuple[int, FloatArray, int]] = []  # column, its knots, the knot at which the hat is 1
+    for position, info in enumerate(columns):
+        knots = _knots(X[:, position])
+        if info.primary and info.kind != "count" and len(knots) > 1:
+            # One of many levels adds where it is on; what it adds elsewhere is said by the other levels.
+            is_one_of_many = sum(other.kind == "level" and other.option == info.option for other in columns) > 1
+            hats += [(position, knots, at) for at in range(len(knots) - 1 if is_one_of_many else 0, len(knots))]
+    basis = [np.ones(len(y)), *(np.interp(X[:, column], knots, np.eye(len(knots))[at]) for column, knots, at in hats)]
+    A = np.stack(basis, axis=1) / y[:, None]
+    penalty = PENALTY * float(np.sqrt(np.mean(np.square(1.0 / y)))) * np.eye(len(basis))[1:]
+    # The triangle of a QR decomposition has the same solution and as many rows as columns.
+    Q, R = np.linalg.qr(np.vstack([A, penalty]))
+    found, _ = nnls(R, Q[: len(y)].sum(axis=0))
+    curves: dict[str, dict[int, _Curve]] = {}
+    for (column, knots, at), added in zip(hats, found[1:], strict=True):
+        of_option = curves.setdefault(columns[column].option, {})
+        of_option.setdefault(column, _Curve(column, knots, np.zeros(len(knots)))).added[at] = added
+    least = NEGLIGIBLE * float(y.mean())
+    used = {option: tuple(of.values()) for option, of in curves.items() if max(c.added.max() for c in of.values()) > least}
+    return Parts(tuple(used), float(found[0]), tuple(used.values()))
+
+
+def rescaled(parts: FloatArray, changes: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:
+    """Return what the log response gains, shape (n,), where each part changes by a factor, and the derivatives.
+
+    Args:
+        parts: What each adds to the response, the rest last, shape (k, n); their sum is positive.
+        changes: Log factor of each part over how far it is expected to stray, shape (k,).
+        unit: Of the log response.
+
+    Returns:
+        The gain, zero where nothing changes, and its derivative by each change, shape (k, n); both over `unit`.
+    """
+    spread = np.ones((len(parts), 1))
+    spread[-1:] = REST_SPREAD
+    scaled = np.exp(spread * changes[:, None]) * parts
+    total = _total(scaled)
+    return np.log(total / _total(parts)) / unit, spread * scaled / total / unit
+
+
+def _total(parts: FloatArray) -> FloatArray:
+    return np.maximum(parts.sum(axis=0), LEAST_TOTAL * np.abs(parts).sum(axis=0))
+
+
+def _knots(values: FloatArray) -> FloatArray:
+    knots = np.unique(np.round(values, 9))
+    return knots if len(knots) <= MAX_KNOTS else np.unique(np.quantile(values, np.linspace(0.0, 1.0, N_QUANTILES)))

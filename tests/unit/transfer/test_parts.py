@@ -1,0 +1,137 @@
+"""A response that is a sum: its parts are found, and a target that scales one of them is foretold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.unit.transfer.samples import FRAME, dataset
+
+from perfport.data.measurement import FloatArray
+from perfport.model.metrics import mape_pct
+from perfport.space.encoding import Encoder
+from perfport.transfer.api import propose, transfer
+from perfport.transfer.auto import fitted_members, prior_of, target_rows
+from perfport.transfer.members import PartsMember
+from perfport.transfer.parts import REST_SPREAD, Parts, fit_parts, rescaled
+
+
+def summed(clock: float = 1.0, cache: float = 1.0) -> FloatArray:
+    """Time is a constant, what the clock costs, what a missing cache costs, and what mode b costs."""
+    by_clock = clock * 8e8 / FRAME["clock_hz"].to_numpy(dtype=np.float64)
+    by_cache = cache * (1.0 - FRAME["cache"].to_numpy(dtype=np.float64))
+    return np.asarray(0.5 + by_clock + by_cache + 0.3 * (FRAME["mode"] == "b"), dtype=np.float64)
+
+
+def encoded() -> tuple[Encoder, FloatArray]:
+    encoder = Encoder(dataset(summed(), "source").space, fitted_on=FRAME)
+    return encoder, encoder.transform(FRAME)
+
+
+def fitted(y: FloatArray) -> tuple[Parts, FloatArray]:
+    encoder, X = encoded()
+    parts = fit_parts(encoder.columns, X, y)
+    return parts, parts.of(X)
+
+
+def test_what_each_option_adds_is_found() -> None:
+    parts, added = fitted(summed())
+    found = dict(zip((*parts.options, "constant"), added, strict=True))
+    np.testing.assert_allclose(added.sum(axis=0), summed(), rtol=0.02)
+    clock = 8e8 / FRAME["clock_hz"]
+    np.testing.assert_allclose(found["clock_hz"] - found["clock_hz"].min(), clock - clock.min(), atol=0.03)
+    np.testing.assert_allclose(found["cache"], 1.0 - FRAME["cache"].astype(float), atol=0.03)
+    assert found["constant"][0] == pytest.approx(0.5 + clock.min(), abs=0.05)
+    assert {"threads", "idle"}.isdisjoint(parts.options)
+    assert (added >= 0).all()
+
+
+def test_a_response_that_no_option_moves_is_constant() -> None:
+    parts, added = fitted(np.full(len(FRAME), 3.0))
+    assert parts.options == ()
+    np.testing.assert_allclose(added, 3.0, rtol=1e-3)
+
+
+def test_levels_not_seen_add_what_the_nearest_do() -> None:
+    encoder, X = encoded()
+    parts = fit_parts(encoder.columns, X, summed())
+    beyond = FRAME.iloc[[0, 0]].assign(clock_hz=[4e8, 3.9e8], mode=["a", "unheard of"])
+    near, far = parts.of(encoder.transform(beyond)).T
+    np.testing.assert_allclose(far, near, atol=0.03)
+
+
+def test_derivatives_are_those_of_the_gain() -> None:
+    rng = np.random.default_rng(0)
+    parts = np.vstack([rng.uniform(0.1, 2.0, (3, 6)), rng.normal(0.0, 0.1, 6)])
+    at, step = rng.normal(0.0, 0.5, 4), 1e-6
+    _, slopes = rescaled(parts, at, 0.7)
+    for part, e in enumerate(np.eye(4)):
+        numeric = (rescaled(parts, at + step * e, 0.7)[0] - rescaled(parts, at - step * e, 0.7)[0]) / (2 * step)
+        np.testing.assert_allclose(slopes[part], numeric, atol=1e-8)
+    np.testing.assert_allclose(rescaled(parts, np.zeros(4), 0.7)[0], 0.0, atol=1e-15)
+    same_factor = np.append(np.ones(3), 1.0 / REST_SPREAD)
+    np.testing.assert_allclose(rescaled(parts, same_factor, 1.0)[0], 1.0)
+
+
+def test_a_negative_rest_never_eats_up_the_response() -> None:
+    gain, slopes = rescaled(np.array([[1.0], [-0.9]]), np.array([0.0, 2.0]), 1.0)
+    assert np.isfinite(gain).all()
+    assert np.isfinite(slopes).all()
+
+
+def test_the_parts_of_a_prior_sum_to_what_the_sources_predict() -> None:
+    sources = [dataset(summed(), "one"), dataset(summed(clock=2.0) * 3.0, "two")]
+    target = dataset(summed(), "target").take(np.arange(0, 144, 20))
+    prior = prior_of(sources, target, "time_s")
+    seen = prior.see(FRAME)
+    np.testing.assert_allclose(seen.parts.sum(axis=0), np.exp(prior.sd * seen.f))
+    assert np.abs(seen.parts[-1] / seen.parts.sum(axis=0)).mean() < 0.1
+
+
+@pytest.mark.parametrize("how", ["random", "proposed"])
+def test_a_target_that_scales_one_part_is_foretold_from_a_few_rows(how: str) -> None:
+    source, y = dataset(summed(), "source"), summed(clock=5.0)
+    rows = (
+        np.random.default_rng(1).choice(len(FRAME), 8, replace=False)
+        if how == "random"
+        else propose(sources=[source], candidates=FRAME, property="time_s", budget=8)
+    )
+    target = dataset(y, "target").take(rows)
+    prior = prior_of([source], target, "time_s")
+    known, seen = target_rows(prior, target, "time_s"), prior.see(FRAME)
+    cross, diagonals = prior.kernels(seen, known.seen), prior.diagonals(seen)
+
+    def error_pct(name: str) -> float:
+        z, _ = fitted_members(known, prior)[name].predict(seen, cross, diagonals)
+        return mape_pct(y, np.exp(prior.mean + prior.sd * z))
+
+    assert error_pct("parts") < 3.0
+    assert error_pct("parts") < 0.5 * error_pct("around_source")
+    model = transfer(sources=[source], target=target, property="time_s")
+    assert model.verdict.weights["member:parts"] > 0.4
+    assert mape_pct(y, model.predict(FRAME)) < 4.0
+
+
+def test_one_row_or_equal_rows_are_no_problem() -> None:
+    source = dataset(summed(), "source")
+    for rows in ([0], [5, 5, 5]):
+        target = dataset(summed(clock=5.0), "target").take(np.asarray(rows))
+        prior = prior_of([source], target, "time_s")
+        member = fitted_members(target_rows(prior, target, "time_s"), prior)["parts"]
+        assert isinstance(member, PartsMember)
+        assert np.isfinite(member.changes).all()
+        assert np.isfinite(transfer(sources=[source], target=target, property="time_s").predict(FRAME)).all()
+
+
+def test_an_option_only_one_source_varies_keeps_its_part() -> None:
+    fixed = FRAME["cache"].to_numpy(dtype=bool)
+    one = dataset(summed()[fixed], "one", frame=FRAME[fixed].reset_index(drop=True))
+    target = dataset(summed(), "target").take(np.arange(0, 144, 12))
+    model = transfer(sources=[one, dataset(summed(), "two")], target=target, property="time_s")
+    assert mape_pct(summed(), model.predict(FRAME)) < 3.0
+
+
+def test_what_is_encoded_as_missing_adds_the_average() -> None:
+    encoder, X = encoded()
+    parts = fit_parts(encoder.columns, X, summed())
+    gone = FRAME.iloc[[0]].assign(cache=pd.Series([None], dtype=object))
+    added = parts.of(encoder.transform(gone))[parts.options.index("cache"), 0]
+    assert added == pytest.approx(0.5, abs=0.05)
