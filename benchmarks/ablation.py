@@ -50,9 +50,10 @@ KERNELS = {
     "a constant added to the response (overhead)": ("overhead",),
     "deviations of single rows (r)": ("r",),
 }
+DESIGNS = {"proposed": BELIEFS} | {f"proposed for {belief} alone": (belief,) for belief in BELIEFS}
 MAX_CANDIDATES = 1000
 MAX_TEST = 600
-AROUND = ("around_source", "around_zero")  # members that kernels are dropped from
+AROUND = ("around_source", "around_zero", "parts")  # members that kernels are dropped from
 FULL = "everything"
 
 
@@ -136,7 +137,7 @@ def choices(case: Case, n: int, seed: int) -> Iterator[tuple[str, IntArray]]:
         pool = np.sort(rng.choice(pool, MAX_CANDIDATES, replace=False))
     prior = combined_source([cached_source(s, property=case.property) for s in case.sources], None, case.property)
     candidates = case.target.configurations.iloc[pool]
-    for how, beliefs in (("proposed", BELIEFS), ("proposed, sources trusted", BELIEFS[1:])):
+    for how, beliefs in DESIGNS.items():
         covariances = prior_covariances(prior, candidates, priors=case.priors, beliefs=beliefs)
         yield how, pool[a_optimal(covariances, min(n, len(pool)), rng=rng_for(seed, "ablation", "ties"))]
 
@@ -235,11 +236,8 @@ def table(found: pd.DataFrame) -> str:
         ratio = np.log(part.mape_pct / full.mape_pct.reindex(part.index)).reset_index()
         lines.append(line(variant, [ratio[ratio.rows == how] for how in ("proposed", "random")], budgets))
     errors = full.mape_pct.unstack("rows")
-    designs = {
-        "random": "proposed, not random rows",
-        "proposed, sources trusted": "design that doubts the size of influences",
-    }
-    for how, name in designs.items():
+    designs = {f"proposed for {belief} alone": f"design for all beliefs, not {belief} alone" for belief in BELIEFS}
+    for how, name in ({"random": "proposed, not random rows"} | designs).items():
         ratio = np.log(errors[how] / errors["proposed"]).rename("mape_pct").reset_index()
         lines.append(line(name, [ratio, ratio.iloc[:0]], budgets))
     lines += [

@@ -32,15 +32,15 @@ from perfport.model.gp import Objective, fit_scales, scale_objective
 from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.transfer.auto import prior_of, target_rows
-from perfport.transfer.members import GramProblem, TargetRows
+from perfport.transfer.members import Around, GramProblem, TargetRows
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, parse_priors
 
 FloatArray = NDArray[np.float64]
 
-RIVALS = ("around_source", "around_zero", "scaled")  # a pair counts for that which foretells its rows
+RIVALS = ("around_source", "around_zero", "parts", "scaled")  # a pair counts for that which foretells its rows
 ALONE = ("counts", "without_sources")  # use no source, so that every pair counts
-AROUND_SOURCE = ("around_source", "scaled")
+AROUND: dict[str, Around] = {"around_source": "readings", "scaled": "readings", "parts": "smooth"}  # others: "zero"
 BUDGETS = (10, 20, 50)
 SOURCE_ROWS = 900  # enough to learn a source, few enough to learn hundreds
 SPREAD_RANGE = (0.5, 3.0)  # of the log of a scale
@@ -96,7 +96,8 @@ def some(dataset: Dataset, most: int, rng: np.random.Generator) -> Dataset:
 
 def told(case: Case, member: str, prior: MemberPrior) -> Told:
     """Fit a member to a case (E-step)."""
-    problem = GramProblem.of(case.rows, prior, around_source=member in AROUND_SOURCE, unknown=case.unknown)
+    unknown = case.unknown if member in ("around_source", "scaled") else 0.0
+    problem = GramProblem.of(case.rows, prior, around=AROUND.get(member, "zero"), unknown=unknown)
     fit = fit_scales(problem.kernels, problem.fixed, problem.y, problem.prior)
     objective = scale_objective(problem.kernels, problem.fixed, problem.y, problem.prior)
     covariance = np.linalg.inv(curvature(objective, fit.whitened))

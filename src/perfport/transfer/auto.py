@@ -144,7 +144,7 @@ def fitted_members(
     priors = priors or load_priors()
     members: dict[str, FittedMember] = {
         "around_source": _around_source(rows, prior, priors["around_source"]),
-        "around_zero": GramMember.fitted(rows, priors["around_zero"], around_source=False),
+        "around_zero": GramMember.fitted(rows, priors["around_zero"], around="zero"),
         "parts": PartsMember.fitted(rows, priors["parts"]),
         "scaled": _around_source(rows, prior, priors["scaled"]),
     }
@@ -153,7 +153,7 @@ def fitted_members(
         members["ard_around_source"] = ArdMember.fitted(rows, "mean", relevance=prior.relevance)
         members["ard_alone"] = ArdMember.fitted(rows, "none")
         if "count" in rows.names:
-            members["counts"] = GramMember.fitted(rows, priors["counts"], around_source=False)
+            members["counts"] = GramMember.fitted(rows, priors["counts"], around="zero")
     return members
 
 
@@ -168,12 +168,12 @@ def _without_sources(target: Dataset, property: str, encoder: Encoder | None = N
     def fitted(rows: TargetRows) -> dict[str, FittedMember]:
         priors = load_priors()
         members: dict[str, FittedMember] = {
-            "without_sources": GramMember.fitted(rows, priors["without_sources"], around_source=False)
+            "without_sources": GramMember.fitted(rows, priors["without_sources"], around="zero")
         }
         if len(rows.z) >= MIN_ROWS_ARD:
             members["ard_alone"] = ArdMember.fitted(rows, "none")
             if "count" in rows.names:
-                members["counts"] = GramMember.fitted(rows, priors["counts"], around_source=False)
+                members["counts"] = GramMember.fitted(rows, priors["counts"], around="zero")
         return members
 
     return _mixture(prior, target, property, fitted, WITHOUT_SOURCES)
@@ -198,7 +198,7 @@ def _mixture(
 
 
 def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior) -> GramMember:
-    return GramMember.fitted(rows, scales, around_source=True, unknown=prior.residual_variance)
+    return GramMember.fitted(rows, scales, around="readings", unknown=prior.residual_variance)
 
 
 def _judged(model: MixedModel, target: Dataset, property: str) -> MixedModel:

@@ -31,6 +31,7 @@ from perfport.transfer.priors import MemberPrior
 __all__ = [
     "ArdBelief",
     "ArdMember",
+    "Around",
     "CalibratedMember",
     "FittedMember",
     "GramMember",
@@ -43,6 +44,8 @@ FloatArray = NDArray[np.float64]
 
 # How an `ArdMember` believes the sources: not at all; as one more input; as its mean and an input.
 ArdBelief = Literal["none", "input", "mean"]
+# What a kernel member's mean is: constant; the sources' readings, smoothed where they have none; always smoothed.
+Around = Literal["zero", "readings", "smooth"]
 
 CONSTANT = 25.0  # prior variance of the offset between source and target: anything may be faster
 UNKNOWN_SHARE = 0.5  # of the residual variance, added to rows no source measured
@@ -132,15 +135,15 @@ class GramProblem:
     unknown: float
 
     @classmethod
-    def of(cls, rows: TargetRows, prior: MemberPrior, *, around_source: bool, unknown: float) -> "GramProblem":
+    def of(cls, rows: TargetRows, prior: MemberPrior, *, around: Around, unknown: float = 0.0) -> "GramProblem":
         """State the problem; arguments as for `GramMember.fitted`."""
-        y = rows.z - _prediction(rows.seen) if around_source else rows.z
+        y = rows.z - _mean(rows.seen, around)
         offset = float(y.mean())
         used = prior.usable(rows.names)
         scale_prior = prior.for_kernels([rows.names[i] for i in used], float(rows.z.var()))
-        constant = CONSTANT if around_source else CONSTANT * max(1.0, float(np.exp(scale_prior.amplitude)))
+        constant = CONSTANT * max(1.0, float(np.exp(scale_prior.amplitude)))
         # Where no target row is known to a source, the learned noise already stands for it.
-        charge = UNKNOWN_SHARE * unknown if around_source and rows.seen.share_known.any() else 0.0
+        charge = UNKNOWN_SHARE * unknown if rows.seen.share_known.any() else 0.0
         diagonal = charge * (1.0 - rows.seen.share_known) + rows.noise + NUGGET
         fixed = constant + np.diag(diagonal)
         return cls(used, rows.kernels[used], fixed, y - offset, scale_prior, offset, constant, charge)
@@ -153,7 +156,7 @@ class GramMember:
     Attributes:
         scales: Learned scale of every kernel of the stack, zero for those it does not use.
         fit: Scales and posterior.
-        around_source: Whether the mean is the source's prediction; else it is constant.
+        around: What its mean is.
         offset: Mean of z minus the prediction.
         constant: Prior variance of the offset.
         unknown: Variance added to rows no source measured.
@@ -161,26 +164,26 @@ class GramMember:
 
     scales: FloatArray
     fit: ScaleFit
-    around_source: bool
+    around: Around
     offset: float
     constant: float
     unknown: float
 
     @classmethod
-    def fitted(cls, rows: TargetRows, prior: MemberPrior, *, around_source: bool, unknown: float = 0.0) -> "GramMember":
+    def fitted(cls, rows: TargetRows, prior: MemberPrior, *, around: Around, unknown: float = 0.0) -> "GramMember":
         """Fit the scales to the target rows.
 
         Args:
             rows: The target rows.
             prior: Of the scales; kernels it does not name are left out.
-            around_source: Whether the source's prediction is the mean.
+            around: What the mean is.
             unknown: Residual variance of the sources, charged where only some rows are known to them.
         """
-        problem = GramProblem.of(rows, prior, around_source=around_source, unknown=unknown)
+        problem = GramProblem.of(rows, prior, around=around, unknown=unknown)
         fit = fit_scales(problem.kernels, problem.fixed, problem.y, problem.prior)
         scales = np.zeros(len(rows.names))
         scales[problem.used] = fit.scales
-        return cls(scales, fit, around_source, problem.offset, problem.constant, problem.unknown)
+        return cls(scales, fit, around, problem.offset, problem.constant, problem.unknown)
 
     @property
     def loo_error(self) -> FloatArray:
@@ -197,7 +200,7 @@ class GramMember:
         K = np.tensordot(self.scales, cross, axes=1) + self.constant
         variance = self.scales @ diagonals + self.constant + self.fit.noise + self.unknown * (1.0 - seen.share_known)
         mean, left = self.fit.posterior.predict(K, variance)
-        return mean + self.offset + (_prediction(seen) if self.around_source else 0.0), left
+        return mean + self.offset + _mean(seen, self.around), left
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ class PartsMember:
         changes: Of the parts, as `rescaled` takes them, where the GP was made linear, shape (k,).
         shares: Derivatives by the changes there, at the target rows, shape (k, n).
         offset: Mean of z minus the prediction.
+        constant: Prior variance of the offset.
         unit: Of z.
     """
 
@@ -223,29 +227,28 @@ class PartsMember:
     changes: FloatArray
     shares: FloatArray
     offset: float
+    constant: float
     unit: float
 
     @classmethod
     def fitted(cls, rows: TargetRows, prior: MemberPrior) -> "PartsMember":
         """Fit factors and scales to the target rows; the prior has to name the kernel "parts"."""
-        used = prior.usable(rows.names)
-        scale_prior = prior.for_kernels([rows.names[i] for i in used], float(rows.z.var()))
-        place = [rows.names[i] for i in used].index("parts")
-        kernels = rows.kernels[used]
-        fixed = CONSTANT + np.diag(rows.noise + NUGGET)
+        problem = GramProblem.of(rows, prior, around="smooth")
+        place = problem.used.index(rows.names.index("parts"))
         found = np.zeros(len(rows.seen.parts))
         for _ in range(N_LINEARISATIONS):
             changes = found
             gain, shares = rescaled(rows.seen.parts, changes, rows.unit)
-            y = rows.z - rows.seen.f - gain + shares.T @ changes
-            kernels[place] = shares.T @ shares
-            fit = fit_scales(kernels, fixed, y - y.mean(), scale_prior)
+            y = problem.offset + problem.y - gain + shares.T @ changes
+            problem.kernels[place] = shares.T @ shares
+            fit = fit_scales(problem.kernels, problem.fixed, y - y.mean(), problem.prior)
             step = fit.scales[place] * (shares @ fit.posterior.alpha) - changes
             found = changes + np.clip(step, -MAX_STEP, MAX_STEP)
         scales = np.zeros(len(rows.names))
-        scales[used] = fit.scales
-        scales[used[place]] = 0.0
-        return cls(scales, fit, float(fit.scales[place]), changes, shares, float(y.mean()), rows.unit)
+        scales[problem.used] = fit.scales
+        scales[problem.used[place]] = 0.0
+        part_scale = float(fit.scales[place])
+        return cls(scales, fit, part_scale, changes, shares, float(y.mean()), problem.constant, rows.unit)
 
     @property
     def loo_error(self) -> FloatArray:
@@ -260,10 +263,11 @@ class PartsMember:
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""
         gain, shares = rescaled(seen.parts, self.changes, self.unit)
-        K = np.tensordot(self.scales, cross, axes=1) + self.part_scale * (shares.T @ self.shares) + CONSTANT
-        variance = self.scales @ diagonals + self.part_scale * np.square(shares).sum(axis=0) + CONSTANT + self.fit.noise
+        K = np.tensordot(self.scales, cross, axes=1) + self.part_scale * (shares.T @ self.shares) + self.constant
+        of_parts = self.part_scale * np.square(shares).sum(axis=0)
+        variance = self.scales @ diagonals + of_parts + self.constant + self.fit.noise
         mean, left = self.fit.posterior.predict(K, variance)
-        return mean + self.offset + seen.f + gain - shares.T @ self.changes, left
+        return mean + self.offset + _mean(seen, "smooth") + gain - shares.T @ self.changes, left
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +378,12 @@ class CalibratedMember:
         """See `FittedMember`."""
         mean, variance = self.member.predict(seen, cross, diagonals)
         return mean, self.factor * variance
+
+
+def _mean(seen: Seen, around: Around) -> FloatArray:
+    if around == "readings":
+        return _prediction(seen)
+    return seen.f if around == "smooth" else np.zeros(len(seen))
 
 
 def _prediction(seen: Seen) -> FloatArray:

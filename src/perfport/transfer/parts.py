@@ -88,7 +88,9 @@ def fit_parts(columns: Sequence[ColumnInfo], X: FloatArray, y: FloatArray) -> Pa
         of_option = curves.setdefault(columns[column].option, {})
         of_option.setdefault(column, _Curve(column, knots, np.zeros(len(knots)))).added[at] = added
     least = NEGLIGIBLE * float(y.mean())
-    used = {option: tuple(of.values()) for option, of in curves.items() if max(c.added.max() for c in of.values()) > least}
+    used = {
+        option: tuple(of.values()) for option, of in curves.items() if max(c.added.max() for c in of.values()) > least
+    }
     return Parts(tuple(used), float(found[0]), tuple(used.values()))
 
 

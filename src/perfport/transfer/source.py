@@ -1,9 +1,10 @@
 """What is learnt from one source environment, once, before any target row is seen.
 
-A source model answers three questions about configurations: what the source predicts (f, and r: how
-far the source's own reading deviates from f where it measured that very configuration), which
-options and pairs are influential (infl), what each option adds to the response (parts), and which configurations behaved alike in the source (ard,
-ard2, forest). Everything is in units of the source's own spread: z = (log y - mean) / sd.
+A source model answers four questions about configurations: what the source predicts (f, and r: how
+far the source's own reading deviates from f where it measured that very configuration), what each
+option adds to the response (parts), which options and pairs are influential (infl), and which
+configurations behaved alike in the source (ard, ard2, forest). Everything but the parts is in units
+of the source's own spread: z = (log y - mean) / sd.
 
 Fitting is deterministic: it depends on the rows of the source alone, not on their order, nor on the
 seed of the transfer, so that a fitted source can be used again by any transfer.
