@@ -2,9 +2,8 @@
 
 Each next row is the one that lowers the predictive variance, averaged over all candidates, most. With sources
 there are two beliefs about what varies: that of the member around zero (they tell what matters, not how much)
-and that of the member around the source. The first rows serve the one that asks more, later ones both. The
-scales are those the priors expect, so rows differ in what the sources show to be influential. One rank-1 update
-a row and belief.
+and that of the parts (what each option adds may be scaled). Every row serves both alike. The scales are those
+the priors expect, so rows differ in what the sources show to be influential. One rank-1 update a row and belief.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +27,8 @@ BELIEFS = ("around_zero", "parts")
 # As shares of the variance that is expected of the responses around their mean:
 DESIGN_NOISE = 0.03  # variance of a reading's noise
 CONSTANT = 75.0  # variance of that mean: nothing is known of it
+COVERAGE = 0.02  # added of main and of iso: no option stays at one level because the source says it is idle
 SPREAD_CAP = 1.5  # of a scale's prior when its mean is taken: a mean of a wider one is all tail
-COVERAGE = 0.02  # of main and iso: no option is left at one level because the source says it is idle
 TIE_WIDTH = 0.03  # candidates this close (relatively) are told apart by chance
 
 
@@ -55,15 +54,15 @@ def prior_covariances(
     priors = priors or load_priors()
     members = ("without_sources",) if isinstance(prior, OptionsOnly) else beliefs
     expected = (_expected_covariance(stack, prior.names, priors[member]) for member in members)
+    covered = COVERAGE * (stack[prior.names.index("main")] + stack[prior.names.index("iso")]) + CONSTANT
     # OPTIM: half the memory to stream, and the updates of the design do little else.
-    return [(K / centred_variance(K) + CONSTANT).astype(np.float32) for K in expected]
+    return [(K / centred_variance(K) + covered).astype(np.float32) for K in expected]
 
 
 def _expected_covariance(stack: FloatArray, names: Sequence[str], prior: MemberPrior) -> FloatArray:
     # r is left out: it is news about single rows, which no other row can tell.
     used = [i for i in prior.usable(names) if names[i] != "r"]
     scales = prior.expected([names[i] for i in used], cap=SPREAD_CAP)
-    scales += [COVERAGE * (names[i] in ("main", "iso")) for i in used]
     return np.asarray(np.tensordot(scales, stack[used], axes=1))
 
 
