@@ -44,7 +44,7 @@ MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
 WITH_SOURCES = {
     "around_source": 0.25,
     "around_zero": 0.45,
-    "parts": 0.3,
+    "parts": 0.2,
     "scaled": 0.1,
     "ard_informed": 0.1,
     "ard_around_source": 0.2,
