@@ -113,7 +113,7 @@ def rescaled(parts: FloatArray, changes: FloatArray, unit: float) -> tuple[Float
 
 
 def _total(parts: FloatArray) -> FloatArray:
-    return np.maximum(parts.sum(axis=0), LEAST_TOTAL * np.abs(parts).sum(axis=0))
+    return np.asarray(np.maximum(parts.sum(axis=0), LEAST_TOTAL * np.abs(parts).sum(axis=0)))
 
 
 def _knots(values: FloatArray) -> FloatArray:
