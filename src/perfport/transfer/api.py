@@ -126,7 +126,8 @@ def propose(
             budget=budget,
         )
     rng = rng_for(seed, "propose")
-    open_rows = _open_rows(order, keys, known, budget)
+    open_rows, repeats = _open_rows(order, keys, known)
+    distinct = min(budget, len(open_rows))
     if len(open_rows) > max(MAX_CANDIDATES, budget):
         open_rows = open_rows[np.sort(rng.choice(len(open_rows), max(MAX_CANDIDATES, budget), replace=False))]
     told = _told(measured, property)
@@ -134,17 +135,18 @@ def propose(
     if told is not None:
         pool = pd.concat([pool, told.configurations[list(candidates.columns)]], ignore_index=True)
     prior = _prior(sources, space, property=property, told=told, pool=pool, rename=rename)
-    chosen = a_optimal(prior_covariances(prior, pool), budget, rng=rng, first=np.arange(len(open_rows), len(pool)))
-    return open_rows[chosen]
+    chosen = a_optimal(prior_covariances(prior, pool), distinct, rng=rng, first=np.arange(len(open_rows), len(pool)))
+    again = rng.choice(len(repeats), budget - distinct, replace=False)
+    return np.append(open_rows[chosen], repeats[again])
 
 
 def _open_rows(
-    order: NDArray[np.int64], keys: NDArray[np.uint64], known: NDArray[np.bool_], budget: int
-) -> NDArray[np.int64]:
-    """Return the rows that may be proposed: each configuration once, unless that is not enough for the budget."""
+    order: NDArray[np.int64], keys: NDArray[np.uint64], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that may be proposed, each configuration once, and those that repeat one of them."""
     rows = order[~known[order]]
     is_first = np.append(True, keys[rows[1:]] != keys[rows[:-1]])
-    return rows[is_first] if is_first.sum() >= budget else rows
+    return rows[is_first], rows[~is_first]
 
 
 def _candidate_space(sources: Sequence[Dataset], candidates: pd.DataFrame, measured: Dataset | None) -> Space:

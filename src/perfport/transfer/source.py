@@ -19,6 +19,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from perfport.data.dataset import Dataset
 from perfport.model.gp import gaussian
+from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
@@ -174,8 +175,9 @@ def cached_source(dataset: Dataset, *, property: str) -> SourceModel:
     return _FITTED.get(key, lambda: fit_source(dataset, property=property))
 
 
+@one_thread()
 def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
-    """Learn a source.
+    """Learn a source, on one thread: what is cached must not depend, in its last bits, on who asked first.
 
     Args:
         dataset: Its rows; at least one, every response of `property` positive and finite.
