@@ -149,8 +149,25 @@ class GramProblem:
         return cls(used, rows.kernels[used], fixed, y - offset, scale_prior, offset, constant, charge)
 
 
+class _KernelMember:
+    """What members with learned scales of given kernels have in common."""
+
+    __slots__ = ()
+    fit: ScaleFit
+
+    @property
+    def loo_error(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.fit.posterior.loo_error
+
+    @property
+    def loo_variance(self) -> FloatArray:
+        """See `FittedMember`."""
+        return self.fit.posterior.loo_variance
+
+
 @dataclass(frozen=True, slots=True)
-class GramMember:
+class GramMember(_KernelMember):
     """A GP whose covariance is a learned sum of the prior's kernels.
 
     Attributes:
@@ -185,16 +202,6 @@ class GramMember:
         scales[problem.used] = fit.scales
         return cls(scales, fit, around, problem.offset, problem.constant, problem.unknown)
 
-    @property
-    def loo_error(self) -> FloatArray:
-        """See `FittedMember`."""
-        return self.fit.posterior.loo_error
-
-    @property
-    def loo_variance(self) -> FloatArray:
-        """See `FittedMember`."""
-        return self.fit.posterior.loo_variance
-
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""
         K = np.tensordot(self.scales, cross, axes=1) + self.constant
@@ -204,11 +211,14 @@ class GramMember:
 
 
 @dataclass(frozen=True, slots=True)
-class PartsMember:
+class PartsMember(_KernelMember):
     """A GP around the source whose parts have changed by factors; the kernels say what else has.
 
     The response is not linear in the factors. Their logarithms are found by iteration: the GP is linear in them around
     those found last (an iterated extended Kalman filter), and their posterior mean is where it is put next.
+
+    Source:
+        Bell and Cathey, "The Iterated Kalman Filter Update as a Gauss-Newton Method", IEEE TAC 38(2), 1993.
 
     Attributes:
         scales: Learned scale of every kernel of the stack, zero for "parts" and those it does not use.
@@ -249,16 +259,6 @@ class PartsMember:
         scales[problem.used[place]] = 0.0
         part_scale = float(fit.scales[place])
         return cls(scales, fit, part_scale, changes, shares, float(y.mean()), problem.constant, rows.unit)
-
-    @property
-    def loo_error(self) -> FloatArray:
-        """See `FittedMember`."""
-        return self.fit.posterior.loo_error
-
-    @property
-    def loo_variance(self) -> FloatArray:
-        """See `FittedMember`."""
-        return self.fit.posterior.loo_variance
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""

@@ -6,8 +6,8 @@ summands is. A source's predictions are therefore split into what each option ad
 and a rest that no such sum explains; a target may scale every one of them.
 
 Source:
-    The assumption of roofline-like and "additive phases" models of computer time, e.g. Hill and Marty,
-    "Amdahl's Law in the Multicore Era", IEEE Computer 41(7), 2008.
+    Amdahl, "Validity of the Single Processor Approach to Achieving Large Scale Computing Capabilities", AFIPS 1967:
+    a time is the sum of parts, and speeding up one leaves the others as they are.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,10 @@ def fit_parts(columns: Sequence[ColumnInfo], X: FloatArray, y: FloatArray) -> Pa
     Args:
         columns: What the columns of X stand for.
         X: Encoded rows, shape (n, d).
-        y: Positive responses, shape (n,).
+        y: Positive responses, in any unit, shape (n,).
+
+    Returns:
+        The parts, in the unit of `y`; what no sum of options explains is in none of them.
     """
     hats: list[tuple[int, FloatArray, int]] = []  # column, its knots, the knot at which the hat is 1
     for position, info in enumerate(columns):
