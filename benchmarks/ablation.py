@@ -35,7 +35,7 @@ from perfport.transfer.mixed import MixedModel, mixed
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, load_priors, parse_priors
 from perfport.transfer.propose import BELIEFS, a_optimal, prior_covariances
-from perfport.transfer.source import cached_source
+from perfport.transfer.source import cached_sources
 from perfport.transfer.stacking import Mixture
 
 FloatArray = NDArray[np.float64]
@@ -135,7 +135,7 @@ def choices(case: Case, n: int, seed: int) -> Iterator[tuple[str, IntArray]]:
     _, pool = np.unique(keys, return_index=True)
     if len(pool) > MAX_CANDIDATES:
         pool = np.sort(rng.choice(pool, MAX_CANDIDATES, replace=False))
-    prior = combined_source([cached_source(s, property=case.property) for s in case.sources], None, case.property)
+    prior = combined_source(cached_sources(case.sources, property=case.property), None, case.property)
     candidates = case.target.configurations.iloc[pool]
     for how, beliefs in DESIGNS.items():
         covariances = prior_covariances(prior, candidates, priors=case.priors, beliefs=beliefs)

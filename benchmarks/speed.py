@@ -21,7 +21,7 @@ import perfport
 from perfport.data.dataset import Dataset
 from perfport.model.threads import one_thread
 from perfport.space.encoding import Encoder
-from perfport.transfer.source import cached_source, fit_source
+from perfport.transfer.source import cached_sources, fit_source
 
 N_ENCODED = 100_000
 N_TARGET = 20
@@ -53,7 +53,7 @@ def steps(source: Dataset, target: Dataset, prop: str) -> dict[str, Callable[[],
     encoder = Encoder(source.space, fitted_on=source.configurations)
     many = source.configurations.sample(N_ENCODED, replace=True, random_state=0)
     model = perfport.transfer(sources=[source], target=told, property=prop)
-    cached_source(source, property=prop)
+    cached_sources([source], property=prop)
     return {
         "fit a source model": lambda: fit_source(source, property=prop),
         f"transfer, source cached, {len(told)} rows": lambda: perfport.transfer(

@@ -1,17 +1,24 @@
-"""One thread for small matrices.
+"""One thread for small matrices, several for pieces of work that do not wait for each other.
 
 The matrices of this project have hundreds of rows. Splitting their products over cores gains nothing
 on an idle machine and loses a factor of ten on a busy one, where every product waits for a thread
-that is not running.
+that is not running. What can be split is work of a tenth of a second and more: a source model each.
 """
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no types
 
-__all__ = ["one_thread"]
+__all__ = ["each_in_threads", "one_thread"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -19,6 +26,29 @@ def one_thread() -> Iterator[None]:
     """Within the block, linear algebra uses one thread; the former number is restored afterwards."""
     with _pools().limit(limits=1, user_api="blas"):
         yield
+
+
+def each_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return the function of every item, in their order, worked out on several threads; one item is a thread's work.
+
+    There are as many threads as this process has processors, but no more than the environment grants to linear algebra
+    (OMP_NUM_THREADS and its like): who runs many processes on a machine says so there.
+    """
+    todo = list(items)
+    n_threads = min(_n_threads(), len(todo))
+    with one_thread():
+        if n_threads < 2:
+            return [function(item) for item in todo]
+        with ThreadPoolExecutor(n_threads, "perfport") as pool:
+            return list(pool.map(function, todo))
+
+
+@cache
+def _n_threads() -> int:
+    processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    # The libraries would say 1 within `one_thread`; what the environment says does not depend on who asks first.
+    granted = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")]
+    return min([processors, *(int(number) for number in granted if number.isdigit() and int(number) > 0)])
 
 
 @cache

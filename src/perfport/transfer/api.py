@@ -31,7 +31,7 @@ from perfport.transfer.names import BUILTIN, make_strategy
 from perfport.transfer.prepare import in_content_order, prepare_sources, prepare_target
 from perfport.transfer.propose import a_optimal, prior_covariances
 from perfport.transfer.recipe import Recipe
-from perfport.transfer.source import cached_source
+from perfport.transfer.source import cached_sources
 from perfport.transfer.transferred import TransferredModel, transferred
 
 __all__ = ["BUILTIN", "propose", "transfer"]
@@ -190,7 +190,7 @@ def _prior(
     prepared = prepare_sources(sources, space, property=wanted, rename=rename)
     if told is not None and len(told) >= MIN_ROWS_TRUST and not _helped([s.dataset for s in prepared], told, property):
         return options_only
-    models = [cached_source(source.dataset, property=property) for source in prepared]
+    models = cached_sources([source.dataset for source in prepared], property=property)
     return combined_source(models, told, property)
 
 

@@ -24,7 +24,7 @@ from perfport.transfer.members import ArdMember, FittedMember, GramMember, Parts
 from perfport.transfer.mixed import MixedModel, loo_error_pct, mixed
 from perfport.transfer.outliers import WILD_FACTOR, believed_less, is_wild
 from perfport.transfer.priors import MemberPrior, load_priors
-from perfport.transfer.source import SourceModel, cached_source
+from perfport.transfer.source import SourceModel, cached_sources
 from perfport.transfer.verdict import judged
 
 __all__ = [
@@ -121,7 +121,7 @@ def combined_source(models: Sequence[SourceModel], target: Dataset | None, prope
 
 def prior_of(sources: Sequence[Dataset], target: Dataset, property: str) -> CombinedSource:
     """Return what the (prepared) sources say before the responses of the target rows are modelled."""
-    return combined_source([cached_source(source, property=property) for source in sources], target, property)
+    return combined_source(cached_sources(sources, property=property), target, property)
 
 
 def target_rows(prior: CombinedSource | OptionsOnly, target: Dataset, property: str) -> TargetRows:

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from perfport.model.threads import each_in_threads
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
 from perfport.transfer.parts import rescaled
@@ -149,7 +150,7 @@ class CombinedSource:
 
     def see(self, configurations: pd.DataFrame) -> Seen:
         """Return what the sources know about the configurations."""
-        return self.combine(tuple(model.view(configurations) for model in self.models))
+        return self.combine(tuple(each_in_threads(lambda model: model.view(configurations), self.models)))
 
     def combine(self, views: tuple[SourceView, ...]) -> Seen:
         """Return one view of rows from those of the single sources."""
@@ -246,7 +247,7 @@ class CombinedSource:
         else:
             each = -(-N_REFERENCE // len(self.models))
             pooled = pd.concat([model.reference.head(each) for model in self.models], ignore_index=True)
-            predictions = np.stack([model.predict(pooled) for model in self.models])
+            predictions = np.stack(each_in_threads(lambda model: model.predict(pooled), self.models))
         f = self.weights @ predictions
         raw = self._of_predictions(f, predictions - f, f, predictions - f)
         sizes = {name: 1.0 if name == "diff" else centred_variance(K) for name, K in raw.items()}

@@ -10,6 +10,7 @@ Fitting is deterministic: it depends on the rows of the source alone, not on the
 seed of the transfer, so that a fitted source can be used again by any transfer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from perfport.data.dataset import Dataset
 from perfport.model.gp import gaussian
-from perfport.model.threads import one_thread
+from perfport.model.threads import each_in_threads, one_thread
 from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
@@ -27,7 +28,7 @@ from perfport.transfer.cache import RecentlyUsed
 from perfport.transfer.parts import Parts, fit_parts
 from perfport.transfer.smoother import MAX_SPLIT_COLUMNS, Smoother, fit_smoother
 
-__all__ = ["MAX_Z", "SourceModel", "SourceView", "cached_source", "fit_source"]
+__all__ = ["MAX_Z", "SourceModel", "SourceView", "cached_sources", "fit_source"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -40,7 +41,7 @@ MIN_SD = 1e-3  # of the log response: a source that does not vary must not be di
 MIN_TERM_SD = 0.2  # a product that is nearly always zero must not be blown up by standardising
 RIDGE_PENALTIES = 10.0 ** np.arange(-1, 5)
 MAX_Z = 6.0  # predictions further out, in standard deviations, count as if they were not
-MAX_CACHED = 48  # fitted sources kept in memory, a few megabytes each
+MAX_CACHED = 64  # fitted sources kept in memory, a few megabytes each
 CHUNK_ROWS = 4096  # rows encoded at a time; bounds the memory of a prediction
 
 
@@ -169,10 +170,14 @@ class SourceModel:
 _FITTED: RecentlyUsed[SourceModel] = RecentlyUsed(MAX_CACHED)
 
 
-def cached_source(dataset: Dataset, *, property: str) -> SourceModel:
-    """Return `fit_source` of the dataset; sources of equal content are fitted once in a process."""
-    key = (dataset.key, property, dataset.space.options)
-    return _FITTED.get(key, lambda: fit_source(dataset, property=property))
+def cached_sources(datasets: Sequence[Dataset], *, property: str) -> list[SourceModel]:
+    """Return `fit_source` of every dataset; sources of equal content are fitted once in a process."""
+
+    def cached(dataset: Dataset) -> SourceModel:
+        key = (dataset.key, property, dataset.space.options)
+        return _FITTED.get(key, lambda: fit_source(dataset, property=property))
+
+    return each_in_threads(cached, datasets)
 
 
 @one_thread()

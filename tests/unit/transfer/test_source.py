@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
+from perfport.model import threads
 from perfport.transfer.kernels import CombinedSource, source_weights
-from perfport.transfer.source import SourceModel, fit_source
+from perfport.transfer.source import SourceModel, cached_sources, fit_source
 
 CLEAN = dataset(np.exp(log_time(FRAME)), "clean")
 
@@ -72,3 +73,14 @@ def test_sources_that_agree_with_the_target_count_more() -> None:
     assert weights.sum() == pytest.approx(1.0)
     assert weights[0] > 0.9
     np.testing.assert_allclose(source_weights(np.stack([truth, truth]), truth, np.ones(2)), [0.5, 0.5], atol=1e-6)
+
+
+def test_sources_fitted_on_several_threads_are_the_same_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = [dataset(noisy(log_time(FRAME, mode_b=0.1 * k), k), f"s{k}") for k in range(4)]
+    monkeypatch.setattr(threads, "_n_threads", lambda: 4)
+    found = cached_sources(several, property="time_s")
+    assert all(a is b for a, b in zip(found, cached_sources(several, property="time_s"), strict=True))
+    for source, model in zip(several, found, strict=True):
+        np.testing.assert_array_equal(
+            model.predict_known(FRAME), fit_source(source, property="time_s").predict_known(FRAME)
+        )
