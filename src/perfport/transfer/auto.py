@@ -42,14 +42,14 @@ MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
 
 # Weight of every member before any row is seen; those that are not fitted share theirs out.
 WITH_SOURCES = {
-    "around_source": 0.25,
+    "around_source": 0.2,
     "around_zero": 0.45,
     "parts": 0.2,
     "scaled": 0.1,
     "ard_informed": 0.1,
     "ard_around_source": 0.2,
-    "ard_alone": 0.1,
-    "counts": 0.2,
+    "ard_alone": 0.15,
+    "counts": 0.6,
 }
 WITHOUT_SOURCES = {"without_sources": 0.35, "ard_alone": 0.15, "counts": 0.2}
 

@@ -1,8 +1,8 @@
 """Options as kernels: how alike two configurations are, knowing nothing of any source.
 
-Four similarities on the encoded options: `main` (any option may matter), `inter` (any pair may),
-`iso` (anything smooth may) and, where options form groups, `count` (how many options of a group
-have a level). Each is divided by its centred mean variance over reference rows, so that the scale
+Similarities on the encoded options: `main` (any option may matter), `inter` (any pair may), `iso`
+(anything smooth may) and, where options form groups, `count` (how many options of a group have a level)
+and `count2` (any two such numbers together: logarithms of a sum bend). Each is divided by its centred mean variance over reference rows, so that the scale
 in front of it reads "share of the reference's variance".
 """
 
@@ -59,18 +59,21 @@ class OptionBasis:
 
     def kernels(self, A: FloatArray, B: FloatArray) -> dict[str, FloatArray]:
         """Return every kernel between encoded rows, each of shape (len(A), len(B))."""
-        return {name: K / self.sizes[name] for name, K in self._raw(A, B).items()}
+        raw = self._raw(A, B)
+        return {name: raw[name] / size for name, size in self.sizes.items()}
 
     def diagonals(self, A: FloatArray) -> dict[str, FloatArray]:
         """Return every kernel of encoded rows with themselves, each of shape (len(A),)."""
         d, p = max(A.shape[1], 1), max(len(self.primary), 1)
         squares = np.square(A)
         of_primary = squares[:, self.primary]
+        of_counts = squares[:, self.counts].sum(axis=1) / max(len(self.counts), 1)
         found = {
             "main": squares.sum(axis=1) / d,
             "inter": (of_primary.sum(axis=1) ** 2 - np.square(of_primary).sum(axis=1)) / max(p * (p - 1), 1),
             "iso": np.ones(len(A)),
-            "count": squares[:, self.counts].sum(axis=1) / max(len(self.counts), 1),
+            "count": of_counts,
+            "count2": np.square(of_counts),
         }
         return {name: found[name] / size for name, size in self.sizes.items()}
 
@@ -87,6 +90,7 @@ class OptionBasis:
         }
         if len(self.counts):
             found["count"] = A[:, self.counts] @ B[:, self.counts].T / len(self.counts)
+            found["count2"] = np.square(found["count"])
         return found
 
 

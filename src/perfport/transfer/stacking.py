@@ -16,7 +16,7 @@ __all__ = ["Mixture", "stack_weights"]
 
 FloatArray = NDArray[np.float64]
 
-PRIOR_COUNTS = 0.35  # Dirichlet counts per target row
+PRIOR_COUNTS = 2.5  # Dirichlet counts per root of the number of target rows
 N_EM_STEPS = 100
 LOCAL = 0.75  # votes are divided by the member's variance at the row to this power: half way is 0.5, precision 1
 N_BISECTIONS = 45  # leaves 2^-45 of an interval of a few dozen standard deviations
@@ -36,7 +36,7 @@ def stack_weights(loo_errors: FloatArray, loo_variances: FloatArray, prior: Floa
     weights = prior
     for _ in range(N_EM_STEPS):
         responsibility = weights[:, None] * density
-        counts = PRIOR_COUNTS * n * prior + (responsibility / responsibility.sum(axis=0)).sum(axis=1)
+        counts = PRIOR_COUNTS * np.sqrt(n) * prior + (responsibility / responsibility.sum(axis=0)).sum(axis=1)
         weights = counts / counts.sum()
     return weights
 
