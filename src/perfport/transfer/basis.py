@@ -2,8 +2,9 @@
 
 Similarities on the encoded options: `main` (any option may matter), `inter` (any pair may), `iso`
 (anything smooth may) and, where options form groups, `count` (how many options of a group have a level)
-and `count2` (any two such numbers together: logarithms of a sum bend). Each is divided by its centred mean variance over reference rows, so that the scale
-in front of it reads "share of the reference's variance".
+and `count2` (any two such numbers together: the logarithm of a sum bends). Each is divided by its centred
+mean variance over reference rows, so that the scale in front of it reads "share of the reference's
+variance".
 """
 
 from dataclasses import dataclass
