@@ -4,8 +4,8 @@
 
 DATA holds one folder of tables a system, TASKS.yaml a list of {system, objective, source, target}. Split conformal
 prediction fits `auto` to one half of the random target rows; the errors of the other half, on the log scale, give the
-half-width (Lei et al., JASA 113, 2018). It needs nine rows to calibrate on, so that 18 are the least. Both are judged
-on the same rows, that were not measured: share covered, and ratio of widths on the log scale.
+half-width (Lei et al., JASA 113, 2018). Both are judged on the same rows, which were not measured: share covered, and
+ratio of widths on the log scale.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import pandas as pd
 import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from worst import usable
 
 import perfport
 from perfport.data.dataset import Dataset
@@ -25,6 +26,7 @@ from perfport.seeding import rng_for
 FloatArray = NDArray[np.float64]
 
 COVERAGE = 0.9
+MIN_ROWS = 18  # half of which are just enough to calibrate on
 MAX_TEST = 1000
 
 
@@ -50,6 +52,8 @@ def main() -> None:
     a = parser.parse_args()
     tasks = yaml.safe_load(a.tasks.read_text())
     budgets, seeds = ([int(number) for number in text.split(",")] for text in (a.budgets, a.seeds))
+    if min(budgets) < MIN_ROWS:
+        parser.error(f"--budgets {a.budgets}: split conformal prediction needs {MIN_ROWS} rows or more")
     found = Parallel(a.jobs)(delayed(results)(a.data, task, budgets, seeds) for task in tasks)
     table = pd.DataFrame([asdict(result) for some in found for result in some])
     print(f"90 % intervals, {table.system.nunique()} systems, random rows\n")
@@ -91,11 +95,6 @@ def split_conformal(
     errors = np.sort(np.abs(np.log(held_out.response(prop) / model.predict_median(held_out.configurations))))
     place = int(np.ceil((len(errors) + 1) * COVERAGE))
     return model.predict_median(test.configurations), float(errors[place - 1])
-
-
-def usable(dataset: Dataset, prop: str) -> Dataset:
-    """Return the rows with a positive response."""
-    return dataset.take(np.flatnonzero(np.nan_to_num(dataset.response(prop)) > 0))
 
 
 if __name__ == "__main__":

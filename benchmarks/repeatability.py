@@ -23,12 +23,12 @@ import numpy as np
 
 from perfport.measure.campaign.spec import EnvironmentSpec, rig_of
 from perfport.measure.machine.lease import device_lease
-from perfport.measure.machine.probe import usable_threads
 from perfport.measure.protocol import Protocol
 from perfport.measure.quality.grading import judge
 from perfport.measure.rows import configurations_of
 from perfport.measure.runner.rig import Rig
 from perfport.measure.runner.runner import Runner
+from perfport.processors import usable_threads
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 

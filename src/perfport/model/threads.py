@@ -6,7 +6,6 @@ that is not running. What can be split is work of a tenth of a second and more: 
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from functools import cache
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no types
+
+from perfport.processors import usable_threads
 
 __all__ = ["each_in_threads", "one_thread"]
 
@@ -45,10 +46,9 @@ def each_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -
 
 @cache
 def _n_threads() -> int:
-    processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     # The libraries would say 1 within `one_thread`; what the environment says does not depend on who asks first.
     granted = [os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")]
-    return min([processors, *(int(number) for number in granted if number.isdigit() and int(number) > 0)])
+    return min([usable_threads(), *(int(number) for number in granted if number.isdigit() and int(number) > 0)])
 
 
 @cache

@@ -22,7 +22,7 @@ from perfport.model.threads import each_in_threads
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
 from perfport.transfer.parts import rescaled
-from perfport.transfer.source import MAX_Z, SourceModel, SourceView
+from perfport.transfer.source import MAX_Z, SourceModel, SourceView, views_of
 
 __all__ = ["CombinedSource", "OptionsOnly", "Prior", "Seen", "source_weights"]
 
@@ -150,7 +150,7 @@ class CombinedSource:
 
     def see(self, configurations: pd.DataFrame) -> Seen:
         """Return what the sources know about the configurations."""
-        return self.combine(tuple(each_in_threads(lambda model: model.view(configurations), self.models)))
+        return self.combine(views_of(self.models, configurations))
 
     def combine(self, views: tuple[SourceView, ...]) -> Seen:
         """Return one view of rows from those of the single sources."""

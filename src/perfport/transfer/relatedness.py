@@ -300,8 +300,7 @@ def _statistics(
     }
     found = {name: _with_interval(values, coverage) for name, values in measures.items()}
     # Resampling adds ties that a distance between distributions takes for differences: no interval.
-    is_flat = min(np.ptp(log_f), np.ptp(log_y)) == 0
-    if is_flat:
+    if min(np.ptp(log_f), np.ptp(log_y)) == 0:
         return found | {"ks_distance": Statistic(float("nan"))}
     # The distance alone is wanted; asked for an exact probability, scipy warns where it cannot give one.
     test = ks_2samp(_standardised(log_f), _standardised(log_y), method="asymp")

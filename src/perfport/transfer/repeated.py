@@ -21,7 +21,7 @@ from perfport.transfer.auto import Auto, combined_source
 from perfport.transfer.kernels import CombinedSource, Seen
 from perfport.transfer.mixed import CHUNK_ROWS, MixedModel
 from perfport.transfer.prepare import prepare_sources, prepare_target
-from perfport.transfer.source import SourceView, cached_sources
+from perfport.transfer.source import cached_sources, views_of
 
 __all__ = ["RepeatedTransfer"]
 
@@ -57,9 +57,7 @@ class RepeatedTransfer:
         self._parts = [candidates.iloc[start : start + CHUNK_ROWS] for start in range(0, len(candidates), CHUNK_ROWS)]
         self._sources = [source.dataset for source in prepare_sources(sources, space, property=property, rename=rename)]
         self._models = cached_sources(self._sources, property=property.name)
-        self._views: list[tuple[SourceView, ...]] = [
-            tuple(model.view(part) for model in self._models) for part in self._parts
-        ]
+        self._views = [views_of(self._models, part) for part in self._parts]
 
     def expected_by_sources(self) -> FloatArray | None:
         """Return the log response the sources expect before any target row, shape (m,); None without sources."""

@@ -28,7 +28,7 @@ from perfport.transfer.cache import RecentlyUsed
 from perfport.transfer.parts import Parts, fit_parts
 from perfport.transfer.smoother import MAX_SPLIT_COLUMNS, Smoother, fit_smoother
 
-__all__ = ["MAX_Z", "SourceModel", "SourceView", "cached_sources", "fit_source"]
+__all__ = ["MAX_Z", "SourceModel", "SourceView", "cached_sources", "fit_source", "views_of"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -178,6 +178,11 @@ def cached_sources(datasets: Sequence[Dataset], *, property: str) -> list[Source
         return _FITTED.get(key, lambda: fit_source(dataset, property=property))
 
     return each_in_threads(cached, datasets)
+
+
+def views_of(models: Sequence[SourceModel], configurations: pd.DataFrame) -> tuple[SourceView, ...]:
+    """Return the configurations as each source sees them, in the order of the models."""
+    return tuple(each_in_threads(lambda model: model.view(configurations), models))
 
 
 @one_thread()

@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from perfport.data.environment import Fact
+from perfport.processors import usable_threads
 
-__all__ = ["cpu_quota", "hardware_facts", "package_version", "software_facts", "usable_threads"]
+__all__ = ["cpu_quota", "hardware_facts", "package_version", "software_facts"]
 
 # Flags that decide which kernels a runtime picks, strongest last.
 _NOTABLE_FLAGS = (
@@ -74,11 +75,6 @@ def package_version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def usable_threads() -> int:
-    """Return how many processors this process may use: fewer than there are under taskset or in a container."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def cpu_quota(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> float | None:

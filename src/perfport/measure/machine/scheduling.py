@@ -13,7 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from perfport.measure.machine.probe import cpu_quota, usable_threads
+from perfport.measure.machine.probe import cpu_quota
+from perfport.processors import usable_threads
 
 if sys.platform != "win32":
     import resource

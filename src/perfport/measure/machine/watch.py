@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from perfport.measure.machine.probe import usable_threads
 from perfport.measure.machine.scheduling import Bursts, Scheduling, busy_threads, scheduling_for, thread_times_s
+from perfport.processors import usable_threads
 
 if sys.platform != "win32":
     import resource

@@ -14,12 +14,13 @@ from perfport.data.environment import Fact
 from perfport.errors import InvalidConfigurationError
 from perfport.measure import networks
 from perfport.measure.base import Configuration, Session
-from perfport.measure.machine.probe import package_version, usable_threads
+from perfport.measure.machine.probe import package_version
 from perfport.measure.machine.thread_levels import thread_levels
 from perfport.measure.networks import BATCH
 from perfport.measure.networks.files import import_litert
 from perfport.measure.networks.inputs import batch_of, check_workload, first_of_batch, input_shapes, make_inputs
 from perfport.measure.systems.network_options import batch_options, chosen_options
+from perfport.processors import usable_threads
 from perfport.space.options import Option
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import Any
 
 from perfport.errors import InvalidConfigurationError, MissingPackageError
 from perfport.measure.base import Configuration
-from perfport.measure.machine.probe import usable_threads
 from perfport.measure.machine.thread_levels import thread_levels
 from perfport.measure.systems.network_options import request_option
+from perfport.processors import usable_threads
 from perfport.space.options import Option
 
 __all__ = [

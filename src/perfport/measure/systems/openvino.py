@@ -18,7 +18,7 @@ from perfport.data.measurement import Property
 from perfport.errors import InvalidConfigurationError, MeasurementError, MissingPackageError, UsageError
 from perfport.measure import networks
 from perfport.measure.base import Configuration, Session
-from perfport.measure.machine.probe import package_version, usable_threads
+from perfport.measure.machine.probe import package_version
 from perfport.measure.machine.thread_levels import thread_levels
 from perfport.measure.networks import BATCH
 from perfport.measure.networks.inputs import batch_of, check_workload, first_of_batch, input_shapes, make_inputs
@@ -31,6 +31,7 @@ from perfport.measure.systems.network_options import (
     request_option,
     requests_of,
 )
+from perfport.processors import usable_threads
 from perfport.space.options import Option
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from perfport.errors import MissingPackageError
 from perfport.measure import doctor as doctor_module
 from perfport.measure.doctor import doctor, noise_self_test
 from perfport.measure.machine.conditions import conditions_now, stolen_s
-from perfport.measure.machine.probe import hardware_facts, package_version, software_facts, usable_threads
+from perfport.measure.machine.probe import hardware_facts, package_version, software_facts
 from perfport.measure.networks import zoo
+from perfport.processors import usable_threads
 
 CPUINFO = """processor\t: 0
 model name\t: Cortex-A78AE
