@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from perfport.executors import ProcessExecutor
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests look into /proc")
 
 SCRIPT = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 
 from perfport.executors import ProcessExecutor
@@ -27,6 +28,7 @@ def work(folder):
         sum(range(1000))
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     with ending_in_order():
         list(ProcessExecutor(2).run(work, [sys.argv[1]] * 3))
 """
@@ -53,10 +55,14 @@ def test_workers_end_with_the_process_that_started_them(number: signal.Signals, 
     script.write_text(SCRIPT)
     folder.mkdir()
     process = subprocess.Popen([sys.executable, script, folder], stderr=subprocess.DEVNULL, start_new_session=True)
-    workers = begun(folder, 2)
-    process.send_signal(number)
-    assert process.wait(30) == code
-    assert_gone(workers)
+    try:
+        workers = begun(folder, 2)
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert_gone(workers)
+    finally:
+        with suppress(ProcessLookupError):  # as it should be
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_an_exported_session_is_as_fast_as_the_measured_one() -> None:
 
 @pytest.mark.slow
 def test_an_exported_session_is_as_fast_as_was_recommended(tmp_path: Path) -> None:
-    """A model of measurements made here recommends; what is exported is timed beside one of those measurements."""
+    """A model of measurements made here recommends; what is exported is timed beside another configuration."""
     pytest.importorskip("onnxruntime")
     system = OnnxRuntimeSystem(NETWORK)
     # One thread: on a machine that others use too, more of them measure the others.
@@ -128,15 +128,14 @@ def test_an_exported_session_is_as_fast_as_was_recommended(tmp_path: Path) -> No
     assert best.lower is not None and best.upper is not None
     session = run_python(export(best.configuration, "onnxruntime", network=str(system.network.path)).text)["session"]
     (reference,) = rig.space.configurations(slow)
-    place = rig.space.configurations(measured.configurations).index(reference)
+    (least_s,), (most_s,) = model.predict_interval(slow, coverage=0.99)
     inputs = make_inputs(network(NETWORK), {}, 1)
     with system.open(reference, {}) as beside:
         # The machine may be slower now than it was then, but by as much for both.
         pairs = [(_seconds(beside.run_once), _seconds(lambda: session.run(None, inputs))) for _ in range(60)]
-    ratios = [exported_s / reference_s for reference_s, exported_s in pairs]
-    doubt = np.exp(3.0 * np.nan_to_num(measured.log_se[TIME][place]))
-    lower_s, upper_s = measured.responses[TIME][place] * np.quantile(ratios, [0.25, 0.75]) * [1.0 / doubt, doubt]
-    assert lower_s <= best.upper and best.lower <= upper_s, (lower_s, upper_s, best)
+    lower, upper = np.quantile([exported_s / reference_s for reference_s, exported_s in pairs], [0.25, 0.75])
+    # Any reading, that of the reference too, may be of a slow moment of the machine: both count by intervals.
+    assert lower <= best.upper / least_s and best.lower / most_s <= upper, (lower, upper, least_s, most_s, best)
 
 
 def _seconds(call: Any) -> float:
