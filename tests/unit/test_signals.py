@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -36,6 +37,31 @@ def test_a_request_to_end_unwinds_the_block(number: signal.Signals) -> None:
     assert ended.value.code == 128 + number
     assert unwound == [number]
     assert signal.getsignal(number) is before
+
+
+def swallowing(number: signal.Signals) -> None:
+    """Do as C code that asks whether an object has an attribute."""
+    with suppress(SystemExit):
+        os.kill(os.getpid(), number)
+
+
+def test_a_request_that_a_library_swallows_is_heard_between_pieces_of_work() -> None:
+    done = []
+    with pytest.raises(SystemExit) as ended, ending_in_order() as end_if_asked:
+        for piece in range(3):
+            end_if_asked()
+            done.append(piece)
+            swallowing(signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert done == [0]
+
+
+def test_a_request_that_a_library_swallows_is_heard_when_the_block_is_left() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, ending_in_order():
+        swallowing(signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_what_is_ignored_stays_ignored() -> None:

@@ -110,7 +110,7 @@ def run_study(
     n_done = n_before
     report = progress or (lambda _: None)
     report(StudyProgress(n_done, len(plan.cells), ""))
-    with ending_in_order():
+    with ending_in_order() as end_if_asked:
         for at, outcome in (executor or SerialExecutor()).run(run_task, plan.tasks):
             if isinstance(outcome.error, BrokenExecutor):
                 raise PerfError(
@@ -121,6 +121,7 @@ def run_study(
             results.append(rows)
             n_done += len(rows)
             report(StudyProgress(n_done, len(plan.cells), plan.tasks[at].target.name))
+            end_if_asked()
     return StudyResult(spec, results.of(plan.cells), n_before, n_done - n_before, time.monotonic() - started)
 
 

@@ -329,7 +329,12 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
         return
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:
-        with ending_in_order():
-            yield lambda: asked
+        with ending_in_order() as end_if_asked:
+
+            def is_asked() -> bool:
+                end_if_asked()
+                return asked
+
+            yield is_asked
     finally:
         signal.signal(signal.SIGINT, before)
