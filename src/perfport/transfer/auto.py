@@ -21,11 +21,11 @@ from perfport.data.measurement import Status
 from perfport.space.encoding import Encoder
 from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
 from perfport.transfer.members import ArdMember, FittedMember, GramMember, PartsMember, TargetRows
-from perfport.transfer.mixed import MixedModel, loo_error_pct, mixed
+from perfport.transfer.mixed import MixedModel, loo_error_pct, loo_errors_pct, mixed
 from perfport.transfer.outliers import WILD_FACTOR, believed_less, is_wild
 from perfport.transfer.priors import MemberPrior, load_priors
 from perfport.transfer.source import SourceModel, cached_sources
-from perfport.transfer.verdict import judged
+from perfport.transfer.verdict import CLEAR_LOSS, judged
 
 __all__ = [
     "WITH_SOURCES",
@@ -85,9 +85,9 @@ class Auto:
         model = _judged(mixture, target, property)
         if model.verdict.decision != "harmful":
             return model
-        if len(target) < MIN_ROWS_ARD:  # too few rows to give up the sources for
-            return model.with_verdict(replace(model.verdict, decision="no help"))
         alone = _without_sources(target, property, prior.models[0].basis.encoder)
+        if len(target) < MIN_ROWS_ARD or not _is_usual_harm(model, alone):  # too little to give up the sources for
+            return model.with_verdict(replace(model.verdict, decision="no help"))
         return alone.with_verdict(
             replace(
                 model.verdict,
@@ -199,6 +199,11 @@ def _mixture(
 
 def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior) -> GramMember:
     return GramMember.fitted(rows, scales, around="readings", unknown=prior.residual_variance)
+
+
+def _is_usual_harm(model: MixedModel, alone: MixedModel) -> bool:
+    """Return whether most rows, not one that is far off, say that the sources do harm."""
+    return bool(np.median(loo_errors_pct(alone)) < CLEAR_LOSS * np.median(loo_errors_pct(model)))
 
 
 def _judged(model: MixedModel, target: Dataset, property: str) -> MixedModel:

@@ -21,6 +21,8 @@ from perfport.model.gp import (
     ScaleFit,
     ScalePrior,
     condition,
+    effective_lengths,
+    effective_scales,
     fit_ard,
     fit_scales,
 )
@@ -99,6 +101,11 @@ class FittedMember(Protocol):
         """Variance of the leave-one-out predictions, noise included, shape (n,)."""
         ...
 
+    @property
+    def n_effective(self) -> float:
+        """How many of its learned scales the target rows, not the priors, decided."""
+        ...
+
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and variance of a new reading at m rows.
 
@@ -173,6 +180,7 @@ class GramMember(_KernelMember):
     Attributes:
         scales: Learned scale of every kernel of the stack, zero for those it does not use.
         fit: Scales and posterior.
+        n_effective: How many scales the rows decided.
         around: What its mean is.
         offset: Mean of z minus the prediction.
         constant: Prior variance of the offset.
@@ -181,6 +189,7 @@ class GramMember(_KernelMember):
 
     scales: FloatArray
     fit: ScaleFit
+    n_effective: float
     around: Around
     offset: float
     constant: float
@@ -200,7 +209,8 @@ class GramMember(_KernelMember):
         fit = fit_scales(problem.kernels, problem.fixed, problem.y, problem.prior)
         scales = np.zeros(len(rows.names))
         scales[problem.used] = fit.scales
-        return cls(scales, fit, around, problem.offset, problem.constant, problem.unknown)
+        n_effective = effective_scales(problem.kernels, problem.prior, fit)
+        return cls(scales, fit, n_effective, around, problem.offset, problem.constant, problem.unknown)
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""
@@ -223,6 +233,7 @@ class PartsMember(_KernelMember):
     Attributes:
         scales: Learned scale of every kernel of the stack, zero for "parts" and those it does not use.
         fit: Scales and posterior.
+        n_effective: How many scales the rows decided.
         part_scale: Learned variance of the changes.
         changes: Of the parts, as `rescaled` takes them, where the GP was made linear, shape (k,).
         shares: Derivatives by the changes there, at the target rows, shape (k, n).
@@ -233,6 +244,7 @@ class PartsMember(_KernelMember):
 
     scales: FloatArray
     fit: ScaleFit
+    n_effective: float
     part_scale: float
     changes: FloatArray
     shares: FloatArray
@@ -258,7 +270,8 @@ class PartsMember(_KernelMember):
         scales[problem.used] = fit.scales
         scales[problem.used[place]] = 0.0
         part_scale = float(fit.scales[place])
-        return cls(scales, fit, part_scale, changes, shares, float(y.mean()), problem.constant, rows.unit)
+        n_effective = effective_scales(problem.kernels, problem.prior, fit)
+        return cls(scales, fit, n_effective, part_scale, changes, shares, float(y.mean()), problem.constant, rows.unit)
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""
@@ -279,6 +292,7 @@ class ArdMember:
         belief: How far it believes the sources.
         kernel: Learned relevances.
         posterior: The GP conditioned on the target rows.
+        n_effective: How many relevances (and amplitude and noise) the rows decided.
         inputs: Its columns at the target rows, shape (n, k).
         centre: Subtracted from z (minus the prediction) before fitting.
         spread: What the rest was divided by.
@@ -288,6 +302,7 @@ class ArdMember:
     belief: ArdBelief
     kernel: ArdKernel
     posterior: Posterior
+    n_effective: float
     inputs: FloatArray
     centre: float
     spread: float
@@ -321,7 +336,9 @@ class ArdMember:
         kernel = fit_ard(inputs, y, prior)
         K = kernel.gram(inputs)
         K[np.diag_indices(len(y))] += rows.noise / spread**2
-        return cls(varying, belief, kernel, condition(K, y), inputs, centre, spread)
+        posterior = condition(K, y)
+        n_effective = effective_lengths(inputs, prior, kernel, posterior)
+        return cls(varying, belief, kernel, posterior, n_effective, inputs, centre, spread)
 
     @property
     def loo_error(self) -> FloatArray:
@@ -373,6 +390,11 @@ class CalibratedMember:
     def loo_variance(self) -> FloatArray:
         """See `FittedMember`."""
         return self.factor * self.member.loo_variance
+
+    @property
+    def n_effective(self) -> float:
+        """See `FittedMember`."""
+        return self.member.n_effective
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""

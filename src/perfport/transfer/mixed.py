@@ -16,7 +16,7 @@ from perfport.transfer.members import CalibratedMember, FittedMember, TargetRows
 from perfport.transfer.stacking import Mixture, stack_weights
 from perfport.transfer.verdict import Verdict
 
-__all__ = ["MixedModel", "loo_error_pct", "mixed"]
+__all__ = ["MixedModel", "loo_error_pct", "loo_errors_pct", "mixed"]
 
 FloatArray = NDArray[np.float64]
 
@@ -174,20 +174,25 @@ def mixed(
     wanted = np.asarray([prior_weights[name] for name in members])
     calibrated = {name: CalibratedMember.of(member, rows.is_exact) for name, member in members.items()}
     errors, variances = _left_out(calibrated, rows.is_exact)
-    weights = stack_weights(errors, variances, wanted / wanted.sum())
+    n_effective = np.asarray([member.n_effective for member in members.values()])
+    weights = stack_weights(errors, variances, n_effective, wanted / wanted.sum())
     doubt = _doubt(rows.z[rows.is_exact], Mixture.of(weights, errors, variances).moments()[0])
     return MixedModel(property, prior, rows, calibrated, weights, doubt, Verdict("no help"))
 
 
 def loo_error_pct(model: MixedModel) -> float | None:
     """Return the leave-one-out mean absolute percentage error of the mixture; None from one row."""
+    errors = loo_errors_pct(model)
+    return None if len(errors) < 2 else float(errors.mean())
+
+
+def loo_errors_pct(model: MixedModel) -> FloatArray:
+    """Return the leave-one-out absolute percentage error of every row that was read, shape (n,)."""
     z = model.rows.z[model.rows.is_exact]
-    if len(z) < 2:
-        return None
     error, _ = Mixture.of(model.weights, *_left_out(model.members, model.rows.is_exact)).moments()
     error = (1.0 - model.doubt) * error + model.doubt * _mean_errors(z)
     # A row predicted e too low in log units is predicted exp(-e) times its value.
-    return float(100.0 * np.mean(np.abs(np.expm1(-np.clip(error * model.prior.sd, -50.0, 50.0)))))
+    return np.asarray(100.0 * np.abs(np.expm1(-np.clip(error * model.prior.sd, -50.0, 50.0))))
 
 
 def _left_out(

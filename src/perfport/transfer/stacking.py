@@ -1,8 +1,9 @@
 """Mixing members: weights by stacked leave-one-out densities, predictions and quantiles of the mixture.
 
 A member earns weight by how well it predicts each target row from the others. The densities are
-heavy-tailed (Student-t with 4 degrees of freedom), so that one bad row does not decide, and a
-Dirichlet prior keeps few rows from deciding at all. Where a member is uncertain about a row, its
+heavy-tailed (Student-t with 4 degrees of freedom), so that one bad row does not decide; each parameter that
+the rows decided costs as much as it is expected to flatter (Akaike's price); and a Dirichlet prior keeps few rows
+from deciding at all. Where a member is uncertain about a row, its
 vote on that row counts less: a GP far from all it has seen says the mean of its prior, and says so.
 """
 
@@ -22,16 +23,24 @@ LOCAL = 0.75  # votes are divided by the member's variance at the row to this po
 N_BISECTIONS = 45  # leaves 2^-45 of an interval of a few dozen standard deviations
 
 
-def stack_weights(loo_errors: FloatArray, loo_variances: FloatArray, prior: FloatArray) -> FloatArray:
+def stack_weights(
+    loo_errors: FloatArray, loo_variances: FloatArray, n_effective: FloatArray, prior: FloatArray
+) -> FloatArray:
     """Return the weight of every member, shape (k,), summing to 1.
 
     Args:
         loo_errors: Shape (k, n).
         loo_variances: Shape (k, n), positive.
+        n_effective: Parameters of each member that the same rows decided, shape (k,).
         prior: Prior weights, shape (k,), summing to 1.
+
+    Source:
+        Akaike, "A new look at the statistical model identification", IEEE TAC 19(6), 1974: the log likelihood of rows
+        that chose p parameters exceeds that of new rows by p; here p / n a row.
     """
     n = loo_errors.shape[1]
     log_density = -0.5 * np.log(loo_variances) - 2.5 * np.log1p(np.square(loo_errors) / (4.0 * loo_variances))
+    log_density -= n_effective[:, None] / n
     density = np.exp(log_density - log_density.max(axis=0))
     weights = prior
     for _ in range(N_EM_STEPS):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Literal
 
-__all__ = ["Decision", "Verdict", "judged"]
+__all__ = ["CLEAR_LOSS", "Decision", "Verdict", "judged"]
 
 Decision = Literal["helped", "no help", "harmful", "harmful, not used"]
 
