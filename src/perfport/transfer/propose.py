@@ -29,7 +29,7 @@ DESIGN_NOISE = 0.03  # variance of a reading's noise
 CONSTANT = 75.0  # variance of that mean: nothing is known of it
 COVERAGE = 0.02  # added of main and of iso: no option stays at one level because the source says it is idle
 SPREAD_CAP = 1.5  # of a scale's prior when its mean is taken: a mean of a wider one is all tail
-TIE_WIDTH = 0.1  # candidates this close (relatively) are told apart by chance
+TIE_WIDTH = 0.05  # candidates this close (relatively) are told apart by chance
 
 
 def prior_covariances(
