@@ -36,7 +36,7 @@ from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, load_priors, parse_priors
 from perfport.transfer.propose import BELIEFS, a_optimal, prior_covariances
 from perfport.transfer.source import cached_sources
-from perfport.transfer.stacking import Mixture
+from perfport.transfer.stacking import Mixture, stack_weights
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -161,12 +161,21 @@ def variants(case: Case, rows: IntArray, *, full: bool) -> Iterator[tuple[str, d
         gram = fitted_members(known, prior, {k: without(p, names) for k, p in case.priors.items()})
         yield f"kernels: {name}", judge.error(judge.mix(members | {k: gram[k] for k in AROUND}))
     wanted = np.asarray([WITH_SOURCES[name] for name in members])
-    yield "votes by left-out rows", judge.error(replace(whole, weights=wanted / wanted.sum()))
+    wanted /= wanted.sum()
+    yield "votes by left-out rows", judge.error(replace(whole, weights=wanted))
+    errors, variances = (np.stack(part) for part in zip(*map(left_out, whole.members.values()), strict=True))
+    free = stack_weights(errors, variances, np.zeros(len(wanted)), wanted)
+    yield "votes pay for parameters", judge.error(replace(whole, weights=free))
     yield "votes by certainty at the row", judge.error(whole, alike=True)
     uncalibrated = {name: CalibratedMember(one.member, 1.0) for name, one in whole.members.items()}
     yield "calibrated variances", judge.error(replace(whole, members=uncalibrated))
     yield "doubt", judge.error(replace(whole, doubt=0.0))
     yield "shift below the median", judge.error(whole, shifted=False)
+
+
+def left_out(member: FittedMember) -> tuple[FloatArray, FloatArray]:
+    """Return leave-one-out errors and variances, each of shape (n,)."""
+    return member.loo_error, member.loo_variance
 
 
 def without(prior: MemberPrior, names: tuple[str, ...]) -> MemberPrior:

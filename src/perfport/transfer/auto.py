@@ -25,7 +25,7 @@ from perfport.transfer.mixed import MixedModel, loo_error_pct, loo_errors_pct, m
 from perfport.transfer.outliers import WILD_FACTOR, believed_less, is_wild
 from perfport.transfer.priors import MemberPrior, load_priors
 from perfport.transfer.source import SourceModel, cached_sources
-from perfport.transfer.verdict import CLEAR_LOSS, judged
+from perfport.transfer.verdict import is_usual_harm, judged
 
 __all__ = [
     "WITH_SOURCES",
@@ -86,7 +86,8 @@ class Auto:
         if model.verdict.decision != "harmful":
             return model
         alone = _without_sources(target, property, prior.models[0].basis.encoder)
-        if len(target) < MIN_ROWS_ARD or not _is_usual_harm(model, alone):  # too little to give up the sources for
+        is_clear = len(target) >= MIN_ROWS_ARD and is_usual_harm(loo_errors_pct(model), loo_errors_pct(alone))
+        if not is_clear:
             return model.with_verdict(replace(model.verdict, decision="no help"))
         return alone.with_verdict(
             replace(
@@ -199,11 +200,6 @@ def _mixture(
 
 def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior) -> GramMember:
     return GramMember.fitted(rows, scales, around="readings", unknown=prior.residual_variance)
-
-
-def _is_usual_harm(model: MixedModel, alone: MixedModel) -> bool:
-    """Return whether most rows, not one that is far off, say that the sources do harm."""
-    return bool(np.median(loo_errors_pct(alone)) < CLEAR_LOSS * np.median(loo_errors_pct(model)))
 
 
 def _judged(model: MixedModel, target: Dataset, property: str) -> MixedModel:

@@ -5,7 +5,11 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Literal
 
-__all__ = ["CLEAR_LOSS", "Decision", "Verdict", "judged"]
+import numpy as np
+
+from perfport.data.measurement import FloatArray
+
+__all__ = ["Decision", "Verdict", "is_usual_harm", "judged"]
 
 Decision = Literal["helped", "no help", "harmful", "harmful, not used"]
 
@@ -90,3 +94,13 @@ def judged(
     if verdict.gain is None or CLEAR_LOSS <= verdict.gain < CLEAR_GAIN:
         return verdict
     return replace(verdict, decision="helped" if verdict.gain >= CLEAR_GAIN else "harmful")
+
+
+def is_usual_harm(errors_pct: FloatArray, alone_pct: FloatArray) -> bool:
+    """Return whether the usual row says that the sources do harm; one row that is far off can say so in the mean.
+
+    Args:
+        errors_pct: Left-out error of every row by a model that uses its sources, shape (n,).
+        alone_pct: The same by a model of the target rows alone.
+    """
+    return bool(np.median(alone_pct) < CLEAR_LOSS * np.median(errors_pct))

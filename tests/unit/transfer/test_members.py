@@ -14,6 +14,7 @@ class Sure:
     def __init__(self, errors: FloatArray) -> None:
         self.loo_error = errors
         self.loo_variance = np.ones(len(errors))
+        self.n_effective = 0.0
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         return np.zeros(3), np.ones(3)

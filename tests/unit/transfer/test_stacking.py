@@ -5,24 +5,34 @@ from scipy.stats import norm
 from perfport.transfer.stacking import LOCAL, Mixture, stack_weights
 
 PRIOR = np.array([0.5, 0.3, 0.2])
+NONE = np.zeros(3)
 
 
 def test_a_member_that_predicts_better_earns_weight() -> None:
     errors = np.array([[0.1], [1.0], [1.0]]) * np.ones((3, 20))
-    weights = stack_weights(errors, np.full((3, 20), 0.05), PRIOR)
+    weights = stack_weights(errors, np.full((3, 20), 0.05), NONE, PRIOR)
     assert weights.sum() == pytest.approx(1.0)
     assert weights[0] > 0.8
     assert weights[1] / weights[2] == pytest.approx(1.5, rel=0.05)
 
 
 def test_equal_members_keep_their_prior_weights() -> None:
-    weights = stack_weights(np.ones((3, 7)), np.ones((3, 7)), PRIOR)
+    weights = stack_weights(np.ones((3, 7)), np.ones((3, 7)), NONE, PRIOR)
     np.testing.assert_allclose(weights, PRIOR, rtol=1e-6)
 
 
 def test_one_bad_row_does_not_decide() -> None:
     errors = np.array([[0.1] * 19 + [30.0], [0.5] * 20])
-    assert stack_weights(errors, np.full((2, 20), 0.05), np.array([0.5, 0.5]))[0] > 0.6
+    assert stack_weights(errors, np.full((2, 20), 0.05), np.zeros(2), np.array([0.5, 0.5]))[0] > 0.6
+
+
+def test_parameters_that_the_rows_chose_cost_as_much_as_they_flatter() -> None:
+    # Five parameters are worth a log likelihood of five: two members that differ by as much in it are equals.
+    n, prior = 20, np.array([0.5, 0.5])
+    flattered = np.full((2, n), 0.05) * np.exp([[0.0], [-2.0 * 5.0 / n]])
+    weights = stack_weights(np.zeros((2, n)), flattered, np.array([0.0, 5.0]), prior)
+    np.testing.assert_allclose(weights, prior, rtol=1e-9)
+    assert stack_weights(np.zeros((2, n)), flattered, np.zeros(2), prior)[1] > 0.55
 
 
 def test_an_uncertain_vote_counts_less_where_it_is_uncertain() -> None:
