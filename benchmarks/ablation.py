@@ -29,8 +29,9 @@ from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.auto import WITH_SOURCES, combined_source, fitted_members, prior_of, target_rows
+from perfport.transfer.calibration import CalibratedMember
 from perfport.transfer.kernels import CombinedSource
-from perfport.transfer.members import CalibratedMember, FittedMember, TargetRows
+from perfport.transfer.members import FittedMember, TargetRows
 from perfport.transfer.mixed import MixedModel, mixed
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, load_priors, parse_priors

@@ -10,8 +10,7 @@ log median + sd q, so that the prior of every q is standard normal):
   linear kernel, a constant and noise.
 
 Leave-one-out predictions come in closed form from the inverse of K (Rasmussen and Williams 2006,
-section 5.4.2); hyper-parameters are not refitted, so they flatter flexible kernels. By how much, `effective_scales`
-and `effective_lengths` tell: how many hyper-parameters the rows, not the priors, decided.
+section 5.4.2); hyper-parameters are not refitted, so they flatter flexible kernels: `effective` tells by how much.
 """
 
 from collections.abc import Callable
@@ -35,8 +34,6 @@ __all__ = [
     "ScalePrior",
     "ard_objective",
     "condition",
-    "effective_lengths",
-    "effective_scales",
     "fit_ard",
     "fit_scales",
     "gaussian",
@@ -51,7 +48,6 @@ FloatArray = NDArray[np.float64]
 
 MAX_DEVIATION = 4.0  # bound on whitened parameters: four prior standard deviations
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)  # relative to the mean of the diagonal
-MAX_ROWS_EFFECTIVE = 300  # that effective parameters are counted on: bounds the memory of their derivatives
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,60 +226,6 @@ def fit_scales(
     return ScaleFit(scales[:-1], float(scales[-1]), q, condition(K, y))
 
 
-def effective_scales(kernels: FloatArray, prior: ScalePrior, fit: ScaleFit) -> float:
-    """Return how many of the scales and amplitude that `fit_scales` learned the rows decide; see `_n_effective`.
-
-    Args:
-        kernels: As `fit_scales` got them, shape (J, n, n).
-        prior: Likewise.
-        fit: What it found.
-    """
-    n = min(kernels.shape[1], MAX_ROWS_EFFECTIVE)
-    first = np.empty((len(kernels) + 2, n, n))
-    first[1:-1] = fit.scales[:, None, None] * kernels[:, :n, :n]
-    first[-1] = fit.noise * np.eye(n)
-    first[0] = prior.amplitude_sd * first[1:].sum(axis=0)
-    first[1:] *= prior.sd_log[:, None, None]
-
-    def second(G: FloatArray) -> FloatArray:
-        # K is a sum of exponentials: the derivative of each summand is the summand, but for a factor.
-        by_scale = np.einsum("kij,ij->k", first, G)
-        curvature = np.diag(np.append(prior.amplitude_sd, prior.sd_log) * by_scale)
-        curvature[0, 1:] = curvature[1:, 0] = prior.amplitude_sd * by_scale[1:]
-        return curvature
-
-    return _n_effective(fit.posterior, first, second)
-
-
-def _n_effective(posterior: Posterior, first: FloatArray, second: Callable[[FloatArray], FloatArray]) -> float:
-    """Return how many whitened parameters of a covariance the rows, not the priors, decide.
-
-    The sum of l / (1 + l) over the eigenvalues l of the Hessian H of the negative log likelihood (where it is negative,
-    0), that of the negative log prior being the identity:
-    H_kl = alpha' D_k K^-1 D_l alpha - tr(K^-1 D_k K^-1 D_l) / 2 + tr(G D_kl), with G of `negative_log_likelihood`.
-
-    Args:
-        posterior: At the parameters.
-        first: D, the derivatives of the covariance of the first n rows by each parameter, shape (p, n, n).
-        second: G, shape (n, n), -> tr(G D_kl) for the second derivatives D_kl by each two, shape (p, p).
-
-    Source:
-        MacKay, "Bayesian Interpolation", Neural Computation 4(3), 1992, equation 4.8 (gamma).
-    """
-    p, n, _ = first.shape
-    # The factor of the first rows is the first block of that of all; so is what it makes of y.
-    chol, whitened = np.asfortranarray(posterior.chol[:n, :n]), (posterior.chol.T @ posterior.alpha)[:n]
-    inverse, alpha = _solve(chol, chol @ whitened)
-    half, _ = lapack.dtrtrs(chol, first.transpose(1, 0, 2).reshape(n, p * n), lower=1)
-    turned = half.reshape(n, p, n).transpose(2, 1, 0).reshape(n, p * n)
-    # L^-1 D_k L^-T for every k: traces of products are then products of flat matrices.
-    whole = lapack.dtrtrs(chol, turned, lower=1)[0].reshape(n, p, n).transpose(1, 0, 2)
-    flat, pulled = whole.reshape(p, n * n), whole @ whitened
-    hessian = pulled @ pulled.T - 0.5 * flat @ flat.T + second(0.5 * (inverse - np.outer(alpha, alpha)))
-    decided = np.maximum(np.linalg.eigvalsh(hessian), 0.0)
-    return float(np.sum(decided / (1.0 + decided)))
-
-
 @dataclass(frozen=True, slots=True)
 class ArdPrior:
     """Prior of `fit_ard`.
@@ -370,39 +312,6 @@ def fit_ard(X: FloatArray, y: FloatArray, prior: ArdPrior, *, max_iterations: in
     """Fit the ARD GP to centred y, shape (n,), at X, shape (n, d), by MAP; condition it with `condition`."""
     n_parameters = 2 + (prior.linear is not None) + X.shape[1]
     return _ard_kernel(minimise_whitened(ard_objective(X, y, prior), n_parameters, max_iterations), prior)
-
-
-def effective_lengths(X: FloatArray, prior: ArdPrior, kernel: ArdKernel, posterior: Posterior) -> float:
-    """Return how many of the parameters that `fit_ard` learned the rows decide; see `_n_effective`.
-
-    Args:
-        X: As `fit_ard` got it, shape (n, d).
-        prior: Likewise.
-        kernel: What it found.
-        posterior: Of the rows under that kernel.
-    """
-    X = X[:MAX_ROWS_EFFECTIVE]
-    n, d = X.shape
-    similarity = kernel.amplitude * kernel.similarity(X, X)
-    slopes = -0.5 * prior.weight_sd * kernel.weights
-    gaps = np.square(X.T[:, :, None] - X.T[:, None, :])
-    by_head = [prior.amplitude.sd_log * similarity, prior.noise.sd_log * kernel.noise * np.eye(n)]
-    sd_head = [prior.amplitude.sd_log, prior.noise.sd_log]
-    if prior.linear is not None:
-        by_head.append(prior.linear.sd_log * kernel.linear / d * (X @ X.T))
-        sd_head.append(prior.linear.sd_log)
-    first = np.concatenate([np.stack(by_head), slopes[:, None, None] * similarity * gaps])
-
-    def second(G: FloatArray) -> FloatArray:
-        by_each = np.einsum("kij,ij->k", first, G)
-        curvature = np.diag(np.concatenate([sd_head, prior.weight_sd]) * by_each)
-        weights = slice(len(sd_head), None)
-        curvature[0, weights] = curvature[weights, 0] = prior.amplitude.sd_log * by_each[weights]
-        flat = gaps.reshape(d, n * n)
-        curvature[weights, weights] += np.outer(slopes, slopes) * ((flat * (G * similarity).ravel()) @ flat.T)
-        return curvature
-
-    return _n_effective(posterior, first, second)
 
 
 def _ard_kernel(q: FloatArray, prior: ArdPrior) -> ArdKernel:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from perfport.model.effective import effective_lengths, effective_scales
 from perfport.model.gp import (
     ArdKernel,
     ArdPrior,
@@ -21,8 +22,6 @@ from perfport.model.gp import (
     ScaleFit,
     ScalePrior,
     condition,
-    effective_lengths,
-    effective_scales,
     fit_ard,
     fit_scales,
 )
@@ -34,7 +33,6 @@ __all__ = [
     "ArdBelief",
     "ArdMember",
     "Around",
-    "CalibratedMember",
     "FittedMember",
     "GramMember",
     "GramProblem",
@@ -54,8 +52,6 @@ UNKNOWN_SHARE = 0.5  # of the residual variance, added to rows no source measure
 NUGGET = 1e-6
 N_LINEARISATIONS = 6
 MAX_STEP = 1.0  # of a change in one of them
-EXPECTED_ROWS = 2.0  # how many left-out rows the belief that a member's variances are right counts as
-MAX_SQUARE = 25.0  # a left-out row is at most this many times further off, squared, than expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,50 +352,6 @@ class ArdMember:
         mean, variance = self.posterior.predict(self.kernel.cross(inputs, self.inputs), self.kernel.variance(inputs))
         around = _prediction(seen) if self.belief == "mean" else 0.0
         return around + self.centre + self.spread * mean, self.spread**2 * variance
-
-
-@dataclass(frozen=True, slots=True)
-class CalibratedMember:
-    """A member whose variances are as large as its left-out errors turned out to be.
-
-    The few rows that chose a member's scales do not tell them well; one that is too sure of itself would outvote
-    the others.
-
-    Attributes:
-        member: As fitted.
-        factor: On its variances: posterior mean of a scale, of which `EXPECTED_ROWS` rows said before that it is 1.
-    """
-
-    member: FittedMember
-    factor: float
-
-    @classmethod
-    def of(cls, member: FittedMember, is_exact: NDArray[np.bool_]) -> "CalibratedMember":
-        """Calibrate on the rows that were read, as `is_exact` tells, shape (n,); one row leaves nothing to compare."""
-        squares = np.minimum(np.square(member.loo_error) / member.loo_variance, MAX_SQUARE)[is_exact]
-        if len(squares) < 2:
-            return cls(member, 1.0)
-        return cls(member, (EXPECTED_ROWS + float(squares.sum())) / (EXPECTED_ROWS + len(squares)))
-
-    @property
-    def loo_error(self) -> FloatArray:
-        """See `FittedMember`."""
-        return self.member.loo_error
-
-    @property
-    def loo_variance(self) -> FloatArray:
-        """See `FittedMember`."""
-        return self.factor * self.member.loo_variance
-
-    @property
-    def n_effective(self) -> float:
-        """See `FittedMember`."""
-        return self.member.n_effective
-
-    def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """See `FittedMember`."""
-        mean, variance = self.member.predict(seen, cross, diagonals)
-        return mean, self.factor * variance
 
 
 def _mean(seen: Seen, around: Around) -> FloatArray:

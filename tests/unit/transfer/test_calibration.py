@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from perfport.model.gp import FloatArray
+from perfport.transfer.calibration import EXPECTED_ROWS, MAX_SQUARE, CalibratedMember
 from perfport.transfer.kernels import Seen
-from perfport.transfer.members import EXPECTED_ROWS, MAX_SQUARE, CalibratedMember
 
 
 class Sure:
