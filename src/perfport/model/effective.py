@@ -13,7 +13,7 @@ from perfport.model.gp import ArdKernel, ArdPrior, FloatArray, Posterior, ScaleF
 
 __all__ = ["effective_lengths", "effective_scales"]
 
-MAX_ROWS = 300  # that are counted on: bounds the memory of the derivatives, and more rows hardly flatter
+MAX_ROWS = 150  # that are counted on: bounds the memory of the derivatives, and many rows flatter little
 
 
 def effective_scales(kernels: FloatArray, prior: ScalePrior, fit: ScaleFit) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from perfport.model.effective import effective_lengths, effective_scales
+from perfport.model.effective import MAX_ROWS, effective_lengths, effective_scales
 from perfport.model.gp import (
     ArdKernel,
     ArdPrior,
@@ -69,5 +69,5 @@ def test_more_rows_than_are_counted_on_say_what_the_first_ones_say() -> None:
     y = np.sin(inputs[:, 0]) + 0.3 * rng.normal(size=400)
     kernel = ArdKernel(amplitude=1.0, noise=0.1, weights=np.array([1.0, 0.01, 0.01]), linear=0.1, constant=4.0)
     of_all = effective_lengths(inputs, ARD, kernel, condition(kernel.gram(inputs), y))
-    first = inputs[:300]
-    assert of_all == pytest.approx(effective_lengths(first, ARD, kernel, condition(kernel.gram(first), y[:300])))
+    first = inputs[:MAX_ROWS]
+    assert of_all == pytest.approx(effective_lengths(first, ARD, kernel, condition(kernel.gram(first), y[:MAX_ROWS])))
