@@ -7,7 +7,7 @@ Rows that decided p of them flatter the model: the log likelihood of as many new
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import cho_solve, lapack
+from scipy.linalg import solve_triangular
 
 from perfport.model.gp import ArdKernel, ArdPrior, FloatArray, Posterior, ScaleFit, ScalePrior
 
@@ -91,14 +91,13 @@ def _n_effective(posterior: Posterior, first: FloatArray, second: Callable[[Floa
     """
     p, n, _ = first.shape
     # The factor of the first rows is the first block of that of all; so is u = L^-1 y.
-    chol, u = np.asfortranarray(posterior.chol[:n, :n]), (posterior.chol.T @ posterior.alpha)[:n]
-    inverse = cho_solve((chol, True), np.eye(n))
-    alpha = inverse @ (chol @ u)
-    half, _ = lapack.dtrtrs(chol, first.transpose(1, 0, 2).reshape(n, p * n), lower=1)
-    turned = half.reshape(n, p, n).transpose(2, 1, 0).reshape(n, p * n)
+    inverse_factor = solve_triangular(posterior.chol[:n, :n], np.eye(n), lower=True)
+    u = (posterior.chol.T @ posterior.alpha)[:n]
+    alpha = inverse_factor.T @ u
+    G = 0.5 * (inverse_factor.T @ inverse_factor - np.outer(alpha, alpha))
     # L^-1 D_k L^-T for every k: traces of products are then products of flat matrices.
-    whole = lapack.dtrtrs(chol, turned, lower=1)[0].reshape(n, p, n).transpose(1, 0, 2)
+    whole = inverse_factor @ first @ inverse_factor.T
     flat, pulled = whole.reshape(p, n * n), whole @ u
-    hessian = pulled @ pulled.T - 0.5 * flat @ flat.T + second(0.5 * (inverse - np.outer(alpha, alpha)))
+    hessian = pulled @ pulled.T - 0.5 * flat @ flat.T + second(G)
     decided = np.maximum(np.linalg.eigvalsh(hessian), 0.0)
     return float(np.sum(decided / (1.0 + decided)))
