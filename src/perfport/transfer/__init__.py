@@ -2,8 +2,8 @@
 
 The room's doors are `perfport.transfer` and `perfport.propose` (api.py). A dataset walks through
 prepare.py (usable rows, one unit, one set of options), source.py (what one source teaches),
-kernels.py (several sources as one prior), members.py and stacking.py (models of the target and their
-weights) to mixed.py (a prediction); propose.py chooses rows under the same prior.
+kernels.py (several sources as one prior), members.py, calibration.py and stacking.py (models of the target,
+how sure they may be, their weights) to mixed.py (a prediction); propose.py chooses rows under the same prior.
 """
 
 import sys
