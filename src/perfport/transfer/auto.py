@@ -17,15 +17,15 @@ from dataclasses import replace
 import numpy as np
 
 from perfport.data.dataset import Dataset
-from perfport.data.measurement import Status
+from perfport.data.measurement import FloatArray, Status
 from perfport.space.encoding import Encoder
 from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
 from perfport.transfer.members import ArdMember, FittedMember, GramMember, PartsMember, TargetRows
-from perfport.transfer.mixed import MixedModel, loo_error_pct, loo_errors_pct, mixed
+from perfport.transfer.mixed import MixedModel, loo_errors_pct, mixed
 from perfport.transfer.outliers import WILD_FACTOR, believed_less, is_wild
 from perfport.transfer.priors import MemberPrior, load_priors
 from perfport.transfer.source import SourceModel, cached_sources
-from perfport.transfer.verdict import is_usual_harm, judged
+from perfport.transfer.verdict import judged
 
 __all__ = [
     "WITH_SOURCES",
@@ -34,7 +34,7 @@ __all__ = [
     "combined_source",
     "fitted_members",
     "prior_of",
-    "target_only_error_pct",
+    "target_only_errors_pct",
     "target_rows",
 ]
 
@@ -62,13 +62,15 @@ class Influence:
     ) -> MixedModel:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
         if not sources:
-            return _judged(_without_sources(target, property), target, property)
+            alone = _without_sources(target, property)
+            return _judged(alone, alone, target, property)
         prior = prior_of(sources, target, property)
 
         def fitted(rows: TargetRows) -> dict[str, FittedMember]:
             return {"around_source": _around_source(rows, prior, load_priors()["around_source"])}
 
-        return _judged(_mixture(prior, target, property, fitted, WITH_SOURCES), target, property)
+        model = _mixture(prior, target, property, fitted, WITH_SOURCES)
+        return _judged(model, _without_sources(target, property, prior.models[0].basis.encoder), target, property)
 
 
 class Auto:
@@ -79,15 +81,15 @@ class Auto:
     ) -> MixedModel:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
         if not sources:
-            return _judged(_without_sources(target, property), target, property)
+            alone = _without_sources(target, property)
+            return _judged(alone, alone, target, property)
         prior = prior_of(sources, target, property)
         mixture = _mixture(prior, target, property, lambda rows: fitted_members(rows, prior), WITH_SOURCES)
-        model = _judged(mixture, target, property)
+        alone = _without_sources(target, property, prior.models[0].basis.encoder)
+        model = _judged(mixture, alone, target, property)
         if model.verdict.decision != "harmful":
             return model
-        alone = _without_sources(target, property, prior.models[0].basis.encoder)
-        is_clear = len(target) >= MIN_ROWS_ARD and is_usual_harm(loo_errors_pct(model), loo_errors_pct(alone))
-        if not is_clear:
+        if len(target) < MIN_ROWS_ARD:  # too few rows to give up the sources for
             return model.with_verdict(replace(model.verdict, decision="no help"))
         return alone.with_verdict(
             replace(
@@ -99,15 +101,9 @@ class Auto:
         )
 
 
-def target_only_error_pct(target: Dataset, property: str, encoder: Encoder | None = None) -> float | None:
-    """Return the leave-one-out error in percent that the target rows reach without sources; None from one row.
-
-    Args:
-        target: The measured rows.
-        property: Name of the response.
-        encoder: Of the options; fitted on the target rows if not given.
-    """
-    return loo_error_pct(_without_sources(target, property, encoder))
+def target_only_errors_pct(target: Dataset, property: str) -> FloatArray:
+    """Return the leave-one-out absolute percentage error of every measured row without sources, shape (n,)."""
+    return loo_errors_pct(_without_sources(target, property))
 
 
 def combined_source(models: Sequence[SourceModel], target: Dataset | None, property: str) -> CombinedSource:
@@ -202,20 +198,16 @@ def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior)
     return GramMember.fitted(rows, scales, around="readings", unknown=prior.residual_variance)
 
 
-def _judged(model: MixedModel, target: Dataset, property: str) -> MixedModel:
-    """Return the model with a verdict that compares it with the target rows alone."""
-    error = loo_error_pct(model)
+def _judged(model: MixedModel, alone: MixedModel, target: Dataset, property: str) -> MixedModel:
+    """Return the model with a verdict that compares it with that of the target rows alone."""
     disbelieved = (target.status == Status.OK.value) & ~model.rows.is_exact
     notes = tuple(
         f"target: the reading {target.response(property)[row]:.3g} is more than {WILD_FACTOR:g} times off what the "
         "others let expect; it hardly counts"
         for row in np.flatnonzero(disbelieved)
     )
-    if not isinstance(model.prior, CombinedSource):
-        return model.with_verdict(judged(error, error, weights=model.shares(), notes=notes))
-    sources = {
-        f"source:{source.environment}": float(weight)
-        for source, weight in zip(model.prior.models, model.prior.weights, strict=True)
-    }
-    alone = target_only_error_pct(target, property, model.prior.models[0].basis.encoder)
-    return model.with_verdict(judged(error, alone, weights=model.shares() | sources, notes=notes))
+    weights = model.shares()
+    if isinstance(model.prior, CombinedSource):
+        for source, weight in zip(model.prior.models, model.prior.weights, strict=True):
+            weights[f"source:{source.environment}"] = float(weight)
+    return model.with_verdict(judged(loo_errors_pct(model), loo_errors_pct(alone), weights=weights, notes=notes))

@@ -17,7 +17,7 @@ from perfport.transfer.members import FittedMember, TargetRows
 from perfport.transfer.stacking import Mixture, stack_weights
 from perfport.transfer.verdict import Verdict
 
-__all__ = ["MixedModel", "loo_error_pct", "loo_errors_pct", "mixed"]
+__all__ = ["MixedModel", "loo_errors_pct", "mixed"]
 
 FloatArray = NDArray[np.float64]
 
@@ -179,12 +179,6 @@ def mixed(
     weights = stack_weights(errors, variances, n_effective, wanted / wanted.sum())
     doubt = _doubt(rows.z[rows.is_exact], Mixture.of(weights, errors, variances).moments()[0])
     return MixedModel(property, prior, rows, calibrated, weights, doubt, Verdict("no help"))
-
-
-def loo_error_pct(model: MixedModel) -> float | None:
-    """Return the leave-one-out mean absolute percentage error of the mixture; None from one row."""
-    errors = loo_errors_pct(model)
-    return None if len(errors) < 2 else float(errors.mean())
 
 
 def loo_errors_pct(model: MixedModel) -> FloatArray:

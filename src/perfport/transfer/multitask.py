@@ -30,7 +30,7 @@ from perfport.errors import UsageError
 from perfport.model.coregionalised import Coregionalised, fit_coregionalised
 from perfport.model.gp import Posterior
 from perfport.space.encoding import Encoder
-from perfport.transfer.auto import target_only_error_pct
+from perfport.transfer.auto import target_only_errors_pct
 from perfport.transfer.verdict import Verdict, judged
 
 __all__ = ["MultiTask", "MultiTaskModel"]
@@ -203,10 +203,8 @@ def _inflation(errors: FloatArray, variances: FloatArray) -> float:
 
 
 def _verdict(sources: Sequence[Dataset], target: Dataset, property: str, log_errors: FloatArray) -> Verdict:
-    if len(log_errors) < 2:
-        return judged(None, None)
-    error = float(100.0 * np.mean(np.abs(np.expm1(-np.clip(log_errors, -50.0, 50.0)))))
-    return judged(error, target_only_error_pct(target, property) if sources else error)
+    errors_pct = 100.0 * np.abs(np.expm1(-np.clip(log_errors, -50.0, 50.0)))
+    return judged(errors_pct, target_only_errors_pct(target, property) if sources else errors_pct)
 
 
 def _thinned(sources: Sequence[Dataset], most: int) -> list[str]:

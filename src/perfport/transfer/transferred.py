@@ -21,7 +21,7 @@ from perfport.model.base import HasNotes, PerformanceModel, PredictsDistribution
 from perfport.model.predictive import Predictive
 from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
-from perfport.transfer.auto import target_only_error_pct
+from perfport.transfer.auto import target_only_errors_pct
 from perfport.transfer.base import HasVerdict, TransferStrategy
 from perfport.transfer.bounds import with_expected_bounds
 from perfport.transfer.recipe import Recipe
@@ -159,9 +159,9 @@ def transferred(
         verdict = replace(model.verdict, notes=(*notes, *own_notes, *model.verdict.notes))
         return TransferredModel(model, verdict, np.empty(0))
     errors = _held_out(fit, rows, property)
-    estimated = float(100.0 * np.mean(np.abs(np.expm1(-errors)))) if len(errors) else None
-    alone = target_only_error_pct(target, property)
-    return TransferredModel(model, judged(estimated, alone, notes=(*notes, *own_notes)), errors)
+    alone_pct = target_only_errors_pct(target, property)
+    verdict = judged(100.0 * np.abs(np.expm1(-errors)), alone_pct, notes=(*notes, *own_notes))
+    return TransferredModel(model, verdict, errors)
 
 
 def _held_out(fit: Callable[[Dataset], PerformanceModel], target: Dataset, property: str) -> FloatArray:

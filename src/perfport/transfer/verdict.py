@@ -9,7 +9,7 @@ import numpy as np
 
 from perfport.data.measurement import FloatArray
 
-__all__ = ["Decision", "Verdict", "is_usual_harm", "judged"]
+__all__ = ["Decision", "Verdict", "judged"]
 
 Decision = Literal["helped", "no help", "harmful", "harmful, not used"]
 
@@ -76,31 +76,27 @@ class Verdict:
 
 
 def judged(
-    estimated_error_pct: float | None,
-    target_only_error_pct: float | None,
+    errors_pct: FloatArray,
+    alone_pct: FloatArray,
     *,
     weights: Mapping[str, float] | None = None,
     notes: tuple[str, ...] = (),
 ) -> Verdict:
     """Return the verdict on a model that uses its sources.
 
+    Harm has to show in the median of the errors too: one row that is far off decides a mean.
+
     Args:
-        estimated_error_pct: Leave-one-out error of the model; None if unknown.
-        target_only_error_pct: The same of a model of the target rows alone.
+        errors_pct: Left-out absolute percentage error of every row by the model, shape (n,); one says nothing.
+        alone_pct: The same by a model of the target rows alone.
         weights: As in `Verdict`.
         notes: As in `Verdict`.
     """
-    verdict = Verdict("no help", weights or {}, estimated_error_pct, target_only_error_pct, notes)
-    if verdict.gain is None or CLEAR_LOSS <= verdict.gain < CLEAR_GAIN:
+    estimated, alone = (float(errors.mean()) if len(errors) > 1 else None for errors in (errors_pct, alone_pct))
+    verdict = Verdict("no help", weights or {}, estimated, alone, notes)
+    if verdict.gain is None:
         return verdict
-    return replace(verdict, decision="helped" if verdict.gain >= CLEAR_GAIN else "harmful")
-
-
-def is_usual_harm(errors_pct: FloatArray, alone_pct: FloatArray) -> bool:
-    """Return whether the usual row says that the sources do harm; one row that is far off can say so in the mean.
-
-    Args:
-        errors_pct: Left-out error of every row by a model that uses its sources, shape (n,).
-        alone_pct: The same by a model of the target rows alone.
-    """
-    return bool(np.median(alone_pct) < CLEAR_LOSS * np.median(errors_pct))
+    if verdict.gain >= CLEAR_GAIN:
+        return replace(verdict, decision="helped")
+    is_harmful = verdict.gain < CLEAR_LOSS and np.median(alone_pct) < CLEAR_LOSS * np.median(errors_pct)
+    return replace(verdict, decision="harmful") if is_harmful else verdict

@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
+from tests.unit.model.small_gp import ARD, KERNELS, SCALES, X, Y
 
 from perfport.errors import PerfError
 from perfport.model.gp import (
     ArdKernel,
-    ArdPrior,
     FloatArray,
-    LogNormal,
     Objective,
-    ScalePrior,
     ard_objective,
     condition,
     fit_ard,
@@ -18,19 +16,7 @@ from perfport.model.gp import (
     scale_objective,
 )
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(12, 3))
-Y = np.sin(X[:, 0]) + 0.1 * RNG.normal(size=12)
 KERNEL = ArdKernel(amplitude=1.3, noise=0.05, weights=np.array([1.0, 0.2, 0.01]), linear=0.4, constant=2.0)
-KERNELS = np.stack([X[:, [d]] @ X[:, [d]].T for d in range(3)])
-SCALES = ScalePrior(np.log([0.5, 0.2, 0.1, 0.05]), np.array([1.0, 2.0, 1.5, 1.2]), amplitude=-0.3, amplitude_sd=2.0)
-ARD = ArdPrior(
-    amplitude=LogNormal(1.0, 1.0),
-    noise=LogNormal(0.05, 1.5),
-    log_weight=np.log([0.1, 0.2, 0.3]),
-    weight_sd=np.array([1.0, 2.0, 1.5]),
-    linear=LogNormal(0.3, 1.0),
-)
 
 
 def slope_by_differences(objective: Objective, q: FloatArray, step: float = 1e-6) -> FloatArray:
@@ -69,7 +55,7 @@ def test_leave_one_out_agrees_with_leaving_one_out() -> None:
 
 
 def test_a_prediction_is_the_conditional_normal() -> None:
-    new = RNG.normal(size=(4, 3))
+    new = np.random.default_rng(1).normal(size=(4, 3))
     posterior = condition(KERNEL.gram(X), Y)
     cross = KERNEL.cross(new, X)
     mean, variance = posterior.predict(cross, KERNEL.variance(new))

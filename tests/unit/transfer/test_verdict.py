@@ -2,14 +2,19 @@ import numpy as np
 from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
 from perfport.transfer.api import transfer
-from perfport.transfer.verdict import Verdict, is_usual_harm, judged
+from perfport.transfer.verdict import Verdict, judged
 
 
 def test_a_clear_gain_is_help_and_less_is_not() -> None:
-    assert judged(5.0, 10.0).decision == "helped"
-    assert judged(9.5, 10.0).decision == "no help"
-    assert judged(None, None).decision == "no help"
-    assert judged(5.0, 10.0).gain == 2.0
+    alone = np.full(8, 10.0)
+    assert judged(np.full(8, 5.0), alone).decision == "helped"
+    assert judged(np.full(8, 5.0), alone).gain == 2.0
+    assert judged(np.full(8, 9.5), alone).decision == "no help"
+
+
+def test_one_row_says_nothing() -> None:
+    verdict = judged(np.array([5.0]), np.array([10.0]))
+    assert (verdict.decision, verdict.estimated_error_pct, verdict.gain) == ("no help", None, None)
 
 
 def test_it_reads_as_one_line() -> None:
@@ -42,13 +47,14 @@ def test_a_source_whose_harm_is_plain_is_given_up() -> None:
     np.testing.assert_allclose(model.predict(FRAME), alone.predict(FRAME), rtol=0.01)
 
 
-def test_one_row_that_is_far_off_is_no_reason_to_give_sources_up() -> None:
-    usual = np.full(20, 5.0)
-    with_sources, alone = usual.copy(), usual.copy()
-    with_sources[7] = 500.0
-    assert judged(float(with_sources.mean()), float(alone.mean())).decision == "harmful"
-    assert not is_usual_harm(with_sources, alone)
-    assert is_usual_harm(3.0 * usual, alone)
+def test_one_row_that_is_far_off_does_not_make_a_source_harmful() -> None:
+    alone = np.full(20, 5.0)
+    one_far_off = alone.copy()
+    one_far_off[7] = 500.0
+    verdict = judged(one_far_off, alone)
+    assert verdict.decision == "no help"
+    assert verdict.gain is not None and verdict.gain < 0.2
+    assert judged(3.0 * alone, alone).decision == "harmful"
 
 
 def test_noise_is_answered_by_the_mean_of_the_rows() -> None:
