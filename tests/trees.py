@@ -10,11 +10,13 @@ from pathlib import Path
 
 
 def write_files(root: Path, texts: Mapping[str, str | int]) -> Path:
-    """Write files below `root`, with the line end the kernel shows."""
+    """Write files below `root`, with the line end the kernel shows; a meter's thread never sees half of one."""
     for name, text in texts.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
+        fresh = path.with_name(f".{path.name}")
+        fresh.write_text(f"{text}\n")
+        fresh.replace(path)
     return root
 
 
@@ -45,8 +47,8 @@ def powercap(root: Path) -> Path:
 def count_energy(root: Path, moved_uj: Mapping[str, int]) -> None:
     """Let counters of `powercap` move on, around their range if they come to it."""
     for zone, moved in moved_uj.items():
-        file = root / "class/powercap" / zone / "energy_uj"
-        file.write_text(f"{(int(file.read_text()) + moved) % RAPL_RANGE_UJ}\n")
+        file = f"class/powercap/{zone}/energy_uj"
+        write_files(root, {file: (int((root / file).read_text()) + moved) % RAPL_RANGE_UJ})
 
 
 _TX2_CPU_KHZ = "345600 499200 652800 806400 960000 1113600 1267200 1420800 1574400 1728000 1881600 2035200"
