@@ -98,6 +98,11 @@ class Encoder:
         """What each column stands for, in the order of `transform`."""
         return tuple(column.info for column in self._columns)
 
+    @property
+    def groups(self) -> dict[str, str]:
+        """Option -> its group, of the options whose levels are counted."""
+        return {option.name: group for group, (members, _) in self._groups.items() for option in members}
+
     def transform(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the encoded configurations.
 

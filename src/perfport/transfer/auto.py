@@ -142,7 +142,7 @@ def fitted_members(
     members: dict[str, FittedMember] = {
         "around_source": _around_source(rows, prior, priors["around_source"]),
         "around_zero": GramMember.fitted(rows, priors["around_zero"], around="zero"),
-        "parts": PartsMember.fitted(rows, priors["parts"]),
+        "parts": PartsMember.fitted(rows, priors["parts"], prior.loadings),
         "scaled": _around_source(rows, prior, priors["scaled"]),
     }
     if len(rows.z) >= MIN_ROWS_ARD:

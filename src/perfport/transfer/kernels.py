@@ -21,7 +21,7 @@ from scipy.optimize import nnls
 from perfport.model.threads import each_in_threads
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
-from perfport.transfer.parts import rescaled
+from perfport.transfer.parts import loadings_of, rescaled
 from perfport.transfer.source import MAX_Z, SourceModel, SourceView, views_of
 
 __all__ = ["CombinedSource", "OptionsOnly", "Prior", "Seen", "source_weights"]
@@ -45,7 +45,7 @@ class Seen:
         r: Combined deviation of the sources' own readings from f, shape (n,).
         share_known: Weight of the sources that measured the configuration, shape (n,).
         apart: How far each source is from f, shape (q, n).
-        parts: What each option adds to exp(sd f), a constant, and the rest, shape (k, n); they sum to it.
+        parts: What each part adds to exp(sd f), a constant, and the rest, shape (k, n); they sum to it.
         views: The same rows as each source sees them; one a source.
     """
 
@@ -131,6 +131,7 @@ class CombinedSource:
 
     Attributes:
         relevance: Inverse squared length of every column of `Seen.X` in the sources, shape (d,).
+        loadings: How far each change scales each of `Seen.parts`, shape (k, p).
     """
 
     def __init__(self, models: Sequence[SourceModel], weights: FloatArray) -> None:
@@ -143,7 +144,9 @@ class CombinedSource:
         own = [name for name in (*models[0].basis.names, *models[0].sizes) if name in shared]
         between = ["diff", "flink"] if len(models) > 1 else []
         self.names = ("slope", "overhead", "parts", "r", "link", *own, *between)
-        self._parts = {name: i for i, name in enumerate(sorted({o for model in models for o in model.parts.options}))}
+        names = sorted({name for model in models for name in model.parts.names}, key=str)
+        self._parts = {name: i for i, name in enumerate(names)}
+        self.loadings = loadings_of(names)
         self.relevance = self._relevance()
         self._own = tuple(own)
         self._usual_overhead, self._sizes = self._measure()
@@ -213,13 +216,13 @@ class CombinedSource:
         """Return the parts of exp(sd f): those of the sources in proportion to their weights, and what is left."""
         parts = np.zeros((len(self._parts) + 2, len(f)))
         for weight, model, view in zip(self.weights, self.models, views, strict=True):
-            parts[[*(self._parts[option] for option in model.parts.options), len(self._parts)]] += weight * view.parts
+            parts[[*(self._parts[name] for name in model.parts.names), len(self._parts)]] += weight * view.parts
         parts[-1] = np.exp(self.sd * np.clip(f, -MAX_Z, MAX_Z)) - parts.sum(axis=0)
         return parts
 
     def _shares(self, seen: Seen) -> FloatArray:
         """Return the derivatives of the log response by the changes of the parts, shape (k, n)."""
-        return rescaled(seen.parts, np.zeros(len(seen.parts)), self.sd)[1]
+        return rescaled(seen.parts, self.loadings, np.zeros(self.loadings.shape[1]), self.sd)[1]
 
     def _overhead(self, f: FloatArray) -> FloatArray:
         """Return what the log response gains per unit of a constant added to the response, but for a factor."""

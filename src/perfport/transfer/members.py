@@ -231,8 +231,9 @@ class PartsMember(_KernelMember):
         fit: Scales and posterior.
         n_effective: How many scales the rows decided.
         part_scale: Learned variance of the changes.
-        changes: Of the parts, as `rescaled` takes them, where the GP was made linear, shape (k,).
-        shares: Derivatives by the changes there, at the target rows, shape (k, n).
+        loadings: How far each change scales each part, shape (k, p).
+        changes: Of the parts, as `rescaled` takes them, where the GP was made linear, shape (p,).
+        shares: Derivatives by the changes there, at the target rows, shape (p, n).
         offset: Mean of z minus the prediction.
         constant: Prior variance of the offset.
         unit: Of z.
@@ -242,6 +243,7 @@ class PartsMember(_KernelMember):
     fit: ScaleFit
     n_effective: float
     part_scale: float
+    loadings: FloatArray
     changes: FloatArray
     shares: FloatArray
     offset: float
@@ -249,14 +251,14 @@ class PartsMember(_KernelMember):
     unit: float
 
     @classmethod
-    def fitted(cls, rows: TargetRows, prior: MemberPrior) -> "PartsMember":
+    def fitted(cls, rows: TargetRows, prior: MemberPrior, loadings: FloatArray) -> "PartsMember":
         """Fit factors and scales to the target rows; the prior has to name the kernel "parts"."""
         problem = GramProblem.of(rows, prior, around="smooth")
         place = problem.used.index(rows.names.index("parts"))
-        found = np.zeros(len(rows.seen.parts))
+        found = np.zeros(loadings.shape[1])
         for _ in range(N_LINEARISATIONS):
             changes = found
-            gain, shares = rescaled(rows.seen.parts, changes, rows.unit)
+            gain, shares = rescaled(rows.seen.parts, loadings, changes, rows.unit)
             y = problem.offset + problem.y - gain + shares.T @ changes
             problem.kernels[place] = shares.T @ shares
             fit = fit_scales(problem.kernels, problem.fixed, y - y.mean(), problem.prior)
@@ -267,11 +269,22 @@ class PartsMember(_KernelMember):
         scales[problem.used[place]] = 0.0
         part_scale = float(fit.scales[place])
         n_effective = effective_scales(problem.kernels, problem.prior, fit)
-        return cls(scales, fit, n_effective, part_scale, changes, shares, float(y.mean()), problem.constant, rows.unit)
+        return cls(
+            scales,
+            fit,
+            n_effective,
+            part_scale,
+            loadings,
+            changes,
+            shares,
+            float(y.mean()),
+            problem.constant,
+            rows.unit,
+        )
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""
-        gain, shares = rescaled(seen.parts, self.changes, self.unit)
+        gain, shares = rescaled(seen.parts, self.loadings, self.changes, self.unit)
         K = np.tensordot(self.scales, cross, axes=1) + self.part_scale * (shares.T @ self.shares) + self.constant
         of_parts = self.part_scale * np.square(shares).sum(axis=0)
         variance = self.scales @ diagonals + of_parts + self.constant + self.fit.noise

@@ -1,16 +1,17 @@
-"""The response as a sum of parts, one an option, each of which may change by a factor of its own.
+"""The response as a sum of parts, each of which may change by a factor of its own.
 
 Work is done one thing after another: rows are read, a processor prepares them, an accelerator computes.
 Where the accelerator alone becomes four times slower, the response is not multiplied by anything, but one of its
 summands is. A source's predictions are therefore split into what each option adds to the least, a constant,
-and a rest that no such sum explains; a target may scale every one of them.
+and a rest that no such sum explains; a target may scale every one of them. Options of one group (the layers of a
+network) hold the same kinds of work in different places: what a level adds is scaled by its kind's factor as well.
 
 Source:
     Amdahl, "Validity of the Single Processor Approach to Achieving Large Scale Computing Capabilities", AFIPS 1967:
     a time is the sum of parts, and speeding up one leaves the others as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from perfport.space.encoding import ColumnInfo
+from perfport.space.options import Level
 
-__all__ = ["Parts", "fit_parts", "rescaled"]
+__all__ = ["PartOf", "Parts", "fit_parts", "loadings_of", "rescaled"]
 
 FloatArray = NDArray[np.float64]
 
@@ -27,6 +29,7 @@ MAX_KNOTS = 12  # levels a curve bends at; more are thinned to quantiles
 N_QUANTILES = 8
 PENALTY = 0.03  # of what options add, in units of the sum's own scale: what may be constant is constant
 NEGLIGIBLE = 1e-6  # of the mean response: what an option adds at most to count as adding nothing
+PLACE_SPREAD = 0.5  # of the log factor of an option's place in its group, relative to that of what it holds there
 REST_SPREAD = 2.0  # of the rest's log factor, relative to the others': what no sum explains carries over least
 LEAST_TOTAL = 0.1  # of the sum of the parts' sizes: negative rests must not eat up what is there
 
@@ -44,29 +47,45 @@ class _Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """A positive response as a sum over options and a constant.
+class PartOf:
+    """What adds a part.
 
     Attributes:
-        options: Names of the options that add something.
+        option: Name of the option.
+        group: Of the option; None if it is in none.
+        level: The level that adds it; None if the part is what all levels of the option add.
+    """
+
+    option: str
+    group: str | None = None
+    level: Level | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A positive response as a sum over options, or levels of options in groups, and a constant.
+
+    Attributes:
+        names: What adds something.
         constant: What is there whatever the options are.
     """
 
-    options: tuple[str, ...]
+    names: tuple[PartOf, ...]
     constant: float
     _curves: tuple[tuple[_Curve, ...], ...]
 
     def of(self, X: FloatArray) -> FloatArray:
-        """Return what each option adds at encoded rows, then the constant, shape (n_options + 1, n); none negative."""
+        """Return the parts at encoded rows, then the constant, shape (n_parts + 1, n); none negative."""
         added = [np.sum([curve(X) for curve in curves], axis=0) for curves in self._curves]
         return np.stack([*added, np.full(len(X), self.constant)])
 
 
-def fit_parts(columns: Sequence[ColumnInfo], X: FloatArray, y: FloatArray) -> Parts:
+def fit_parts(columns: Sequence[ColumnInfo], groups: Mapping[str, str], X: FloatArray, y: FloatArray) -> Parts:
     """Split a response by non-negative least squares of its relative error.
 
     Args:
         columns: What the columns of X stand for.
+        groups: Option -> its group, of the options that are in one.
         X: Encoded rows, shape (n, d).
         y: Positive responses, in any unit, shape (n,).
 
@@ -86,33 +105,58 @@ def fit_parts(columns: Sequence[ColumnInfo], X: FloatArray, y: FloatArray) -> Pa
     # The triangle of a QR decomposition has the same solution and as many rows as columns.
     Q, R = np.linalg.qr(np.vstack([A, penalty]))
     found, _ = nnls(R, Q[: len(y)].sum(axis=0))
-    curves: dict[str, dict[int, _Curve]] = {}
+    curves: dict[PartOf, dict[int, _Curve]] = {}
     for (column, knots, at), added in zip(hats, found[1:], strict=True):
-        of_option = curves.setdefault(columns[column].option, {})
-        of_option.setdefault(column, _Curve(column, knots, np.zeros(len(knots)))).added[at] = added
+        option = columns[column].option
+        group = groups.get(option)
+        level = columns[column].level if group is not None else None
+        of_part = curves.setdefault(PartOf(option, group, level), {})
+        of_part.setdefault(column, _Curve(column, knots, np.zeros(len(knots)))).added[at] = added
     least = NEGLIGIBLE * float(y.mean())
-    used = {
-        option: tuple(of.values()) for option, of in curves.items() if max(c.added.max() for c in of.values()) > least
-    }
+    used = {name: tuple(of.values()) for name, of in curves.items() if max(c.added.max() for c in of.values()) > least}
     return Parts(tuple(used), float(found[0]), tuple(used.values()))
 
 
-def rescaled(parts: FloatArray, changes: FloatArray, unit: float) -> tuple[FloatArray, FloatArray]:
-    """Return what the log response gains, shape (n,), where each part changes by a factor, and the derivatives.
+def loadings_of(names: Sequence[PartOf]) -> FloatArray:
+    """Return how far each change scales each part, shape (n_parts + 2, n_changes); a constant and the rest come last.
+
+    One change for every option, one for every kind of work in a group, one for the constant and one for the rest.
+    """
+    options = {option: i for i, option in enumerate(dict.fromkeys(name.option for name in names))}
+    kinds = {
+        kind: i
+        for i, kind in enumerate(dict.fromkeys(_kind(name) for name in names if name.group is not None), len(options))
+    }
+    loadings = np.zeros((len(names) + 2, len(options) + len(kinds) + 2))
+    for part, name in enumerate(names):
+        loadings[part, options[name.option]] = PLACE_SPREAD if name.group else 1.0
+        if name.group:
+            loadings[part, kinds[_kind(name)]] = 1.0
+    loadings[-2:, -2:] = np.diag([1.0, REST_SPREAD])
+    return loadings
+
+
+def rescaled(
+    parts: FloatArray, loadings: FloatArray, changes: FloatArray, unit: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return what the log response gains, shape (n,), where the parts change by factors, and the derivatives.
 
     Args:
-        parts: What each adds to the response, the rest last, shape (k, n); their sum is positive.
-        changes: Log factor of each part over how far it is expected to stray, shape (k,).
+        parts: What each adds to the response, shape (k, n); their sum is positive.
+        loadings: Log factor of each part for a change of one, shape (k, p).
+        changes: Each over how far it is expected to stray, shape (p,).
         unit: Of the log response.
 
     Returns:
-        The gain, zero where nothing changes, and its derivative by each change, shape (k, n); both over `unit`.
+        The gain, zero where nothing changes, and its derivative by each change, shape (p, n); both over `unit`.
     """
-    spread = np.ones((len(parts), 1))
-    spread[-1:] = REST_SPREAD
-    scaled = np.exp(spread * changes[:, None]) * parts
+    scaled = np.exp(loadings @ changes)[:, None] * parts
     total = _total(scaled)
-    return np.log(total / _total(parts)) / unit, spread * scaled / total / unit
+    return np.log(total / _total(parts)) / unit, loadings.T @ (scaled / total) / unit
+
+
+def _kind(name: PartOf) -> tuple[str | None, Level | None]:
+    return name.group, name.level
 
 
 def _total(parts: FloatArray) -> FloatArray:

@@ -54,7 +54,7 @@ class SourceView:
         infl: Terms times their influence, shape (n, p): their products are the kernel `infl`.
         ard: Relevant columns times their relevance, shape (n, k).
         leaves: Leaf of every tree, shape (n, n_trees).
-        parts: What each option adds to the response over its mean, then the constant, shape (k, n).
+        parts: What each of the model's parts adds to the response over its mean, then the constant, shape (k, n).
         f: Smooth prediction, shape (n,).
         r: Reading minus f where the source measured the configuration, else 0, shape (n,).
         is_known: Whether the source measured the configuration, shape (n,).
@@ -219,7 +219,7 @@ def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
         f[others] = smoother.predict(encoder.transform(configurations.iloc[others]))
     root = np.sqrt(smoother.relevance.weights)
     seen, predicted = X[reference], smoother.held_out[reference]
-    parts = fit_parts(encoder.columns, seen, np.exp(sd * np.clip(predicted, -MAX_Z, MAX_Z)))
+    parts = fit_parts(encoder.columns, encoder.groups, seen, np.exp(sd * np.clip(predicted, -MAX_Z, MAX_Z)))
     view = SourceView(
         X=seen,
         infl=terms.weighted(seen),
