@@ -52,13 +52,12 @@ class PartOf:
 
     Attributes:
         option: Name of the option.
-        group: Of the option; None if it is in none.
-        level: The level that adds it; None if the part is what all levels of the option add.
+        kind: Group and level of which this is one place; the level is None where all levels of an option are one part.
+            None for options that are in no group.
     """
 
     option: str
-    group: str | None = None
-    level: Level | None = None
+    kind: tuple[str, Level | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +106,9 @@ def fit_parts(columns: Sequence[ColumnInfo], groups: Mapping[str, str], X: Float
     found, _ = nnls(R, Q[: len(y)].sum(axis=0))
     curves: dict[PartOf, dict[int, _Curve]] = {}
     for (column, knots, at), added in zip(hats, found[1:], strict=True):
-        option = columns[column].option
-        group = groups.get(option)
-        level = columns[column].level if group is not None else None
-        of_part = curves.setdefault(PartOf(option, group, level), {})
+        info = columns[column]
+        kind = (groups[info.option], info.level) if info.option in groups else None
+        of_part = curves.setdefault(PartOf(info.option, kind), {})
         of_part.setdefault(column, _Curve(column, knots, np.zeros(len(knots)))).added[at] = added
     least = NEGLIGIBLE * float(y.mean())
     used = {name: tuple(of.values()) for name, of in curves.items() if max(c.added.max() for c in of.values()) > least}
@@ -122,16 +120,13 @@ def loadings_of(names: Sequence[PartOf]) -> FloatArray:
 
     One change for every option, one for every kind of work in a group, one for the constant and one for the rest.
     """
-    options = {option: i for i, option in enumerate(dict.fromkeys(name.option for name in names))}
-    kinds = {
-        kind: i
-        for i, kind in enumerate(dict.fromkeys(_kind(name) for name in names if name.group is not None), len(options))
-    }
-    loadings = np.zeros((len(names) + 2, len(options) + len(kinds) + 2))
+    labels = dict.fromkeys(label for name in names for label in (name.option, name.kind) if label is not None)
+    changes = {label: i for i, label in enumerate(labels)}
+    loadings = np.zeros((len(names) + 2, len(changes) + 2))
     for part, name in enumerate(names):
-        loadings[part, options[name.option]] = PLACE_SPREAD if name.group else 1.0
-        if name.group:
-            loadings[part, kinds[_kind(name)]] = 1.0
+        loadings[part, changes[name.option]] = 1.0 if name.kind is None else PLACE_SPREAD
+        if name.kind is not None:
+            loadings[part, changes[name.kind]] = 1.0
     loadings[-2:, -2:] = np.diag([1.0, REST_SPREAD])
     return loadings
 
@@ -153,10 +148,6 @@ def rescaled(
     scaled = np.exp(loadings @ changes)[:, None] * parts
     total = _total(scaled)
     return np.log(total / _total(parts)) / unit, loadings.T @ (scaled / total) / unit
-
-
-def _kind(name: PartOf) -> tuple[str | None, Level | None]:
-    return name.group, name.level
 
 
 def _total(parts: FloatArray) -> FloatArray:

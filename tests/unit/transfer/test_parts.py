@@ -53,7 +53,7 @@ def test_a_response_that_no_option_moves_is_constant() -> None:
 
 
 def test_levels_not_seen_add_what_the_nearest_do() -> None:
-    encoder, X = encoded()
+    encoder, _ = encoded()
     parts, _ = fitted(summed())
     beyond = FRAME.iloc[[0, 0]].assign(clock_hz=[4e8, 3.9e8], mode=["a", "unheard of"])
     near, far = parts.of(encoder.transform(beyond)).T
@@ -63,7 +63,7 @@ def test_levels_not_seen_add_what_the_nearest_do() -> None:
 def test_derivatives_are_those_of_the_gain() -> None:
     rng = np.random.default_rng(0)
     parts = np.vstack([rng.uniform(0.1, 2.0, (3, 6)), rng.normal(0.0, 0.1, 6)])
-    loadings = loadings_of([PartOf("edge1", "edges", "conv"), PartOf("clock_hz")])
+    loadings = loadings_of([PartOf("edge1", ("edges", "conv")), PartOf("clock_hz")])
     at, step = rng.normal(0.0, 0.5, 5), 1e-6
     _, slopes = rescaled(parts, loadings, at, 0.7)
     for change, e in enumerate(step * np.eye(5)):
@@ -75,17 +75,20 @@ def test_derivatives_are_those_of_the_gain() -> None:
 
 
 def test_a_level_of_a_group_is_one_kind_of_work_in_all_its_places() -> None:
-    names = [PartOf("clock_hz"), *(PartOf(edge, "edges", op) for edge in ("edge1", "edge2") for op in ("conv", "pool"))]
+    names = [
+        PartOf("clock_hz"),
+        *(PartOf(edge, ("edges", op)) for edge in ("edge1", "edge2") for op in ("conv", "pool")),
+    ]
     place = PLACE_SPREAD
     np.testing.assert_array_equal(
         loadings_of(names),
-        # clock_hz, edge1, edge2, conv, pool, the constant, the rest
+        # clock_hz, edge1, conv, pool, edge2, the constant, the rest
         [
             [1, 0, 0, 0, 0, 0, 0],
+            [0, place, 1, 0, 0, 0, 0],
             [0, place, 0, 1, 0, 0, 0],
-            [0, place, 0, 0, 1, 0, 0],
-            [0, 0, place, 1, 0, 0, 0],
-            [0, 0, place, 0, 1, 0, 0],
+            [0, 0, 1, 0, place, 0, 0],
+            [0, 0, 0, 1, place, 0, 0],
             [0, 0, 0, 0, 0, 1, 0],
             [0, 0, 0, 0, 0, 0, REST_SPREAD],
         ],
@@ -180,7 +183,7 @@ def test_an_option_only_one_source_varies_keeps_its_part() -> None:
 
 
 def test_what_is_encoded_as_missing_adds_the_average() -> None:
-    encoder, X = encoded()
+    encoder, _ = encoded()
     parts, _ = fitted(summed())
     gone = FRAME.iloc[[0]].assign(cache=pd.Series([None], dtype=object))
     added = parts.of(encoder.transform(gone))[parts.names.index(PartOf("cache")), 0]
