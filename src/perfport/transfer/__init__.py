@@ -7,6 +7,8 @@ how sure they may be, their weights) to mixed.py (a prediction); propose.py choo
 """
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,10 @@ class _CallableRoom(ModuleType):
         from perfport.transfer.api import transfer
 
         return transfer(**arguments)
+
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        # Functions that call it are sent to other processes (joblib, Dask), and with them the modules they name.
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _CallableRoom

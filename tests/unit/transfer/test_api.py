@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +29,27 @@ def test_the_package_is_callable_whether_or_not_it_was_imported() -> None:
     for _ in range(2):
         model = perfport.transfer(sources=[SOURCE], target=TARGET.take([0, 50]), property="time_s")
         assert model.predict(FRAME).shape == (len(FRAME),)
+
+
+def test_functions_that_call_the_package_can_be_sent_to_another_process() -> None:
+    # Those of a script travel by value, with the modules whose names they mention.
+    script = """
+import pandas as pd
+import perfport
+from joblib import Parallel, delayed
+
+def n_predicted(n):
+    rows = pd.DataFrame({"threads": range(1, n + 1), "time_s": [1.0 / k for k in range(1, n + 1)]})
+    model = perfport.transfer(
+        sources=[], target=perfport.Dataset.from_frame(rows, properties=["time_s"]), property="time_s"
+    )
+    return len(model.predict(rows))
+
+n_predicted(3)  # from now on the package is a loaded module
+print(*Parallel(2)(delayed(n_predicted)(n) for n in (4, 5)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["4", "5"], done.stderr
 
 
 def test_a_related_source_beats_the_target_rows_alone() -> None:
