@@ -11,6 +11,7 @@ Source:
     a time is the sum of parts, and speeding up one leaves the others as they are.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -91,12 +92,13 @@ def fit_parts(columns: Sequence[ColumnInfo], groups: Mapping[str, str], X: Float
     Returns:
         The parts, in the unit of `y`; what no sum of options explains is in none of them.
     """
+    n_level_columns = Counter(info.option for info in columns if info.kind == "level")
     hats: list[tuple[int, FloatArray, int]] = []  # column, its knots, the knot at which the hat is 1
     for position, info in enumerate(columns):
         knots = _knots(X[:, position])
         if info.primary and info.kind != "count" and len(knots) > 1:
             # One of many levels adds where it is on; what it adds elsewhere is said by the other levels.
-            is_one_of_many = sum(other.kind == "level" and other.option == info.option for other in columns) > 1
+            is_one_of_many = n_level_columns[info.option] > 1
             hats += [(position, knots, at) for at in range(len(knots) - 1 if is_one_of_many else 0, len(knots))]
     basis = [np.ones(len(y)), *(np.interp(X[:, column], knots, np.eye(len(knots))[at]) for column, knots, at in hats)]
     A = np.stack(basis, axis=1) / y[:, None]
@@ -107,7 +109,8 @@ def fit_parts(columns: Sequence[ColumnInfo], groups: Mapping[str, str], X: Float
     curves: dict[PartOf, dict[int, _Curve]] = {}
     for (column, knots, at), added in zip(hats, found[1:], strict=True):
         info = columns[column]
-        kind = (groups[info.option], info.level) if info.option in groups else None
+        level = info.level if n_level_columns[info.option] > 1 else None
+        kind = (groups[info.option], level) if info.option in groups else None
         of_part = curves.setdefault(PartOf(info.option, kind), {})
         of_part.setdefault(column, _Curve(column, knots, np.zeros(len(knots)))).added[at] = added
     least = NEGLIGIBLE * float(y.mean())

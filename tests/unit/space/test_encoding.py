@@ -64,6 +64,7 @@ def test_options_of_one_group_are_counted() -> None:
     encoder = Encoder(space, fitted_on=frame)
     counted = [i for i, column in enumerate(encoder.columns) if column.kind == "count"]
     assert [encoder.columns[i].level for i in counted] == ["conv", "skip"]
+    assert encoder.groups == {layer.name: "layer" for layer in layers}
     counts = (frame == "skip").sum(axis=1).to_numpy()
     encoded = encoder.transform(frame)[:, counted[1]]
     assert np.corrcoef(counts, encoded)[0, 1] == pytest.approx(1.0)

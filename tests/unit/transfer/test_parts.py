@@ -9,7 +9,8 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray
 from perfport.model.metrics import mape_pct
 from perfport.space.encoding import Encoder
-from perfport.space.options import Option
+from perfport.space.options import Level, Option, OptionType
+from perfport.space.space import Space
 from perfport.transfer.api import propose, transfer
 from perfport.transfer.auto import fitted_members, prior_of, target_rows
 from perfport.transfer.members import PartsMember
@@ -95,6 +96,27 @@ def test_a_level_of_a_group_is_one_kind_of_work_in_all_its_places() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "levels", "expected"),
+    [
+        ("categorical", ("none", "conv", "pool"), {"conv", "pool"}),
+        ("ordinal", (0, 3, 5), {None}),
+        ("boolean", (), {None}),
+    ],
+)
+def test_levels_of_a_group_are_parts_of_their_own_unless_they_are_ordered(
+    kind: OptionType, levels: tuple[Level, ...], expected: set[Level | None]
+) -> None:
+    space = Space([Option(name=f"layer{i}", type=kind, values=levels or None, group="layer") for i in range(3)])
+    frame = space.sample(60, np.random.default_rng(0))
+    encoder = Encoder(space, fitted_on=frame)
+    costs = {level: float(cost) for cost, level in enumerate(levels or (False, True))}
+    y = np.asarray(1.0 + sum(frame[layer].map(costs) for layer in frame), dtype=np.float64)
+    parts = fit_parts(encoder.columns, encoder.groups, encoder.transform(frame), y)
+    assert {name.kind for name in parts.names} == {("layer", level) for level in expected}
+    np.testing.assert_allclose(parts.of(encoder.transform(frame)).sum(axis=0), y, rtol=0.02)
+
+
 def test_a_negative_rest_never_eats_up_the_response() -> None:
     gain, slopes = rescaled(np.array([[1.0], [-0.9]]), loadings_of([]), np.array([0.0, 2.0]), 1.0)
     assert np.isfinite(gain).all()
@@ -141,7 +163,7 @@ NETWORKS = pd.DataFrame(np.random.default_rng(0).choice(["none", "conv", "pool"]
 def layered(conv: float, *, grouped: bool, environment: str) -> Dataset:
     """Time is what every layer costs: the later, the less; a convolution `conv`, pooling 0.5 as much as it should."""
     cost = {"none": 0.0, "conv": conv, "pool": 0.5}
-    y = 1.0 + sum(NETWORKS[layer].map(cost).to_numpy(dtype=np.float64) / (1 + i) for i, layer in enumerate(LAYERS))
+    y = 1.0 + sum(NETWORKS[layer].map(cost) / (1 + i) for i, layer in enumerate(LAYERS))
     options = [
         Option(name=layer, type="categorical", values=("none", "conv", "pool"), group="layer" if grouped else "")
         for layer in LAYERS
