@@ -60,7 +60,9 @@ def main() -> None:
         for target in tasks[name]["target"]
         for seed in a.seeds.split(",")
     ]
-    found = Parallel(a.jobs)(delayed(scores)(a.data, draw, a.property, a.rows, a.source_rows) for draw in draws)
+    found = Parallel(a.jobs, verbose=1)(
+        delayed(scores)(a.data, draw, a.property, a.rows, a.source_rows) for draw in draws
+    )
     table = pd.DataFrame([row for row in found if row is not None])
     print(f"{a.rows} random networks of each target, {table.seed.nunique()} draws\n")
     print(
@@ -69,7 +71,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name, part in table.groupby("task", sort=False):
         mean = part.mean(numeric_only=True)
-        cells = [f"{mean[f'{strategy}_rank']:.3f}, {mean[f'{strategy}_error']:.1f}" for strategy in STRATEGIES]
+        cells = [f"{mean[f'{strategy}_rank']:.3f}, {mean[f'{strategy}_error_pct']:.1f}" for strategy in STRATEGIES]
         print(f"| {name} | {part.target.nunique()} | {mean.n_sources:.0f} | {' | '.join(cells)} |")
 
 
@@ -94,7 +96,7 @@ def scores(data: Path, draw: Draw, prop: str, n: int, n_source: int) -> dict[str
     for strategy in STRATEGIES:
         model = perfport.transfer(sources=sources, target=measured, property=prop, strategy=strategy, seed=draw.seed)
         found[f"{strategy}_rank"] = spearman(y, model.predict_median(others.configurations))
-        found[f"{strategy}_error"] = median_ape_pct(y, model.predict(others.configurations))
+        found[f"{strategy}_error_pct"] = median_ape_pct(y, model.predict(others.configurations))
     return found
 
 

@@ -252,7 +252,13 @@ class PartsMember(_KernelMember):
 
     @classmethod
     def fitted(cls, rows: TargetRows, prior: MemberPrior, loadings: FloatArray) -> "PartsMember":
-        """Fit factors and scales to the target rows; the prior has to name the kernel "parts"."""
+        """Fit factors and scales to the target rows.
+
+        Args:
+            rows: The target rows.
+            prior: Of the scales; has to name the kernel "parts".
+            loadings: Of the prior's parts, shape (k, p); see `CombinedSource`.
+        """
         problem = GramProblem.of(rows, prior, around="smooth")
         place = problem.used.index(rows.names.index("parts"))
         found = np.zeros(loadings.shape[1])
