@@ -74,6 +74,12 @@ class Posterior:
     loo_error: FloatArray
     loo_variance: FloatArray
 
+    @property
+    def log_likelihood(self) -> float:
+        """Log density of y under the GP, without its constant."""
+        half = self.chol.T @ self.alpha
+        return -0.5 * float(half @ half) - float(np.log(np.diag(self.chol)).sum())
+
     def predict(self, cross: FloatArray, prior_variance: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and variance at m new rows.
 
@@ -180,6 +186,11 @@ class ScaleFit:
     whitened: FloatArray
     posterior: Posterior
 
+    @property
+    def log_evidence(self) -> float:
+        """Log density of the rows and of what was learned, without constants: what the fit made as large as it can."""
+        return self.posterior.log_likelihood - 0.5 * float(self.whitened @ self.whitened)
+
 
 def scale_objective(kernels: FloatArray, fixed: FloatArray, y: FloatArray, prior: ScalePrior) -> Objective:
     """Return q -> (negative log posterior, gradient) of the sum-of-kernels GP.
@@ -246,6 +257,14 @@ class ArdPrior:
     linear: LogNormal | None = None
     constant: float = 4.0
 
+    def log_density(self, kernel: "ArdKernel") -> float:
+        """Return the log density of a kernel's whitened parameters, without its constant."""
+        learned = [(self.amplitude, kernel.amplitude), (self.noise, kernel.noise)]
+        learned += [(self.linear, kernel.linear)] if self.linear is not None else []
+        heads = [np.log(value / scale.median) / scale.sd_log for scale, value in learned]
+        weights = (np.log(kernel.weights) - self.log_weight) / self.weight_sd
+        return -0.5 * float(np.square(heads).sum() + np.square(weights).sum())
+
 
 @dataclass(frozen=True, slots=True)
 class ArdKernel:
@@ -281,7 +300,7 @@ class ArdKernel:
         return np.asarray(self.amplitude + self.constant + self.noise + linear + np.zeros(len(X)))
 
 
-def ard_objective(X: FloatArray, y: FloatArray, prior: ArdPrior) -> Objective:
+def ard_objective(X: FloatArray, y: FloatArray, prior: ArdPrior, known_noise: FloatArray | float = 0.0) -> Objective:
     """Return q -> (negative log posterior, gradient) of the ARD GP; q = amplitude, noise, [linear], weights."""
     n, d = X.shape
     squares = np.square(X)
@@ -294,7 +313,7 @@ def ard_objective(X: FloatArray, y: FloatArray, prior: ArdPrior) -> Objective:
         K = similarity + kernel.constant
         if linear_gram is not None:
             K += kernel.linear * linear_gram
-        K[diagonal, diagonal] += kernel.noise
+        K[diagonal, diagonal] += kernel.noise + known_noise
         value, G = negative_log_likelihood(K, y)
         W = G * similarity
         # sum_ij W_ij (x_i - x_j)^2 = 2 (W 1)' x^2 - 2 x' W x, for every column at once
@@ -308,10 +327,21 @@ def ard_objective(X: FloatArray, y: FloatArray, prior: ArdPrior) -> Objective:
     return objective
 
 
-def fit_ard(X: FloatArray, y: FloatArray, prior: ArdPrior, *, max_iterations: int = 40) -> ArdKernel:
-    """Fit the ARD GP to centred y, shape (n,), at X, shape (n, d), by MAP; condition it with `condition`."""
+def fit_ard(
+    X: FloatArray, y: FloatArray, prior: ArdPrior, *, known_noise: FloatArray | float = 0.0, max_iterations: int = 40
+) -> ArdKernel:
+    """Fit the ARD GP by MAP; condition it with `condition`.
+
+    Args:
+        X: Shape (n, d).
+        y: Centred, shape (n,).
+        prior: Medians and spreads.
+        known_noise: Variance of each row beside the learned one, shape (n,).
+        max_iterations: Of L-BFGS.
+    """
+    objective = ard_objective(X, y, prior, known_noise)
     n_parameters = 2 + (prior.linear is not None) + X.shape[1]
-    return _ard_kernel(minimise_whitened(ard_objective(X, y, prior), n_parameters, max_iterations), prior)
+    return _ard_kernel(minimise_whitened(objective, n_parameters, max_iterations), prior)
 
 
 def _ard_kernel(q: FloatArray, prior: ArdPrior) -> ArdKernel:

@@ -54,6 +54,37 @@ def test_leave_one_out_agrees_with_leaving_one_out() -> None:
         assert variance[0] == pytest.approx(posterior.loo_variance[i], rel=1e-8)
 
 
+def test_the_likelihood_of_a_posterior_is_that_of_the_rows() -> None:
+    expected = multivariate_normal(np.zeros(12), KERNEL.gram(X)).logpdf(Y) + 6 * np.log(2 * np.pi)
+    assert condition(KERNEL.gram(X), Y).log_likelihood == pytest.approx(expected, rel=1e-9)
+
+
+def test_evidence_is_what_fitting_maximises() -> None:
+    fit = fit_scales(KERNELS, np.ones((12, 12)), Y, SCALES)
+    objective = scale_objective(KERNELS, np.ones((12, 12)), Y, SCALES)
+    assert fit.log_evidence == pytest.approx(-objective(fit.whitened)[0], rel=1e-9)
+    assert ARD.linear is not None
+    q = np.linspace(-0.5, 0.5, 6)
+    kernel = ArdKernel(
+        amplitude=ARD.amplitude.median * np.exp(ARD.amplitude.sd_log * q[0]),
+        noise=ARD.noise.median * np.exp(ARD.noise.sd_log * q[1]),
+        weights=np.exp(ARD.log_weight + ARD.weight_sd * q[3:]),
+        linear=ARD.linear.median * np.exp(ARD.linear.sd_log * q[2]),
+        constant=ARD.constant,
+    )
+    evidence = condition(kernel.gram(X), Y).log_likelihood + ARD.log_density(kernel)
+    assert evidence == pytest.approx(-ard_objective(X, Y, ARD)(q)[0], rel=1e-9)
+
+
+def test_a_row_whose_noise_is_known_to_be_huge_does_not_choose_the_kernel() -> None:
+    y, noise = Y.copy(), np.zeros(12)
+    y[4], noise[4] = 100.0, 1e8
+    kernel = fit_ard(X, y, ARD, known_noise=noise)
+    without = fit_ard(np.delete(X, 4, axis=0), np.delete(Y, 4), ARD)
+    np.testing.assert_allclose(kernel.weights, without.weights, rtol=0.05)
+    assert kernel.noise == pytest.approx(without.noise, rel=0.05)
+
+
 def test_a_prediction_is_the_conditional_normal() -> None:
     new = np.random.default_rng(1).normal(size=(4, 3))
     posterior = condition(KERNEL.gram(X), Y)
