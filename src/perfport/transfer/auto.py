@@ -22,7 +22,7 @@ from perfport.space.encoding import Encoder
 from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
 from perfport.transfer.members import ArdMember, FittedMember, GramMember, PartsMember, TargetRows
 from perfport.transfer.mixed import MixedModel, loo_errors_pct, mixed
-from perfport.transfer.outliers import WILD_FACTOR, believed_less, is_wild
+from perfport.transfer.outliers import fit_suspecting
 from perfport.transfer.priors import MemberPrior, load_priors
 from perfport.transfer.source import SourceModel, cached_sources
 from perfport.transfer.verdict import judged
@@ -183,15 +183,12 @@ def _mixture(
     fitted: Callable[[TargetRows], dict[str, FittedMember]],
     prior_weights: Mapping[str, float],
 ) -> MixedModel:
-    """Return the mixture of the members of the target rows; fitted again if a reading is not to be believed."""
-    rows = target_rows(prior, target, property)
-    model = mixed(prior, rows, fitted(rows), prior_weights, property=target.properties[property])
-    errors = model.left_out_errors()
-    wild = is_wild(errors, prior.sd) & rows.is_exact
-    if not wild.any():
-        return model
-    rows = believed_less(rows, wild, errors)
-    return mixed(prior, rows, fitted(rows), prior_weights, property=target.properties[property])
+    """Return the mixture of the members of the target rows."""
+
+    def fit(rows: TargetRows) -> MixedModel:
+        return mixed(prior, rows, fitted(rows), prior_weights, property=target.properties[property])
+
+    return fit_suspecting(target_rows(prior, target, property), fit)
 
 
 def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior) -> GramMember:
@@ -200,11 +197,11 @@ def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior)
 
 def _judged(model: MixedModel, alone: MixedModel, target: Dataset, property: str) -> MixedModel:
     """Return the model with a verdict that compares it with that of the target rows alone."""
-    disbelieved = (target.status == Status.OK.value) & ~model.rows.is_exact
+    factors = np.exp(np.abs(model.left_out_errors()) * model.prior.sd)
     notes = tuple(
-        f"target: the reading {target.response(property)[row]:.3g} is more than {WILD_FACTOR:g} times off what the "
-        "others let expect; it hardly counts"
-        for row in np.flatnonzero(disbelieved)
+        f"target: the reading {target.response(property)[row]:.3g} is off by a factor of {factors[row]:.2g} from what "
+        "the others let expect; it hardly counts, measure it again"
+        for row in np.flatnonzero(model.rows.suspicion)
     )
     weights = model.shares()
     if isinstance(model.prior, CombinedSource):

@@ -54,6 +54,11 @@ class CalibratedMember:
         """See `FittedMember`."""
         return self.member.n_effective
 
+    @property
+    def log_evidence(self) -> float:
+        """See `FittedMember`."""
+        return self.member.log_evidence
+
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `FittedMember`."""
         mean, variance = self.member.predict(seen, cross, diagonals)

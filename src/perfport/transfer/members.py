@@ -62,6 +62,7 @@ class TargetRows:
         seen: As the prior sees them.
         z: Responses, shape (n,).
         noise: Known variance of each response (from repetitions), 0 where unknown, shape (n,).
+        suspicion: Variance of each beside that, because the other rows speak against it, shape (n,); see outliers.py.
         is_exact: Whether each was read; the others timed out, their response is an expectation, shape (n,).
         kernels: Of `seen` with itself, shape (n_kernels, n, n).
         names: Of the kernels.
@@ -71,6 +72,7 @@ class TargetRows:
     seen: Seen
     z: FloatArray
     noise: FloatArray
+    suspicion: FloatArray
     is_exact: NDArray[np.bool_]
     kernels: FloatArray
     names: tuple[str, ...]
@@ -81,7 +83,13 @@ class TargetRows:
         cls, prior: Prior, seen: Seen, z: FloatArray, noise: FloatArray, is_exact: NDArray[np.bool_]
     ) -> "TargetRows":
         """Compute the kernels of the rows."""
-        return cls(seen, z, noise, is_exact, prior.kernels(seen, seen), prior.names, prior.sd)
+        kernels = prior.kernels(seen, seen)
+        return cls(seen, z, noise, np.zeros(len(z)), is_exact, kernels, prior.names, prior.sd)
+
+    @property
+    def variance(self) -> FloatArray:
+        """Of each response around what the model learns, as far as it is known, shape (n,)."""
+        return self.noise + self.suspicion
 
 
 class FittedMember(Protocol):
@@ -100,6 +108,11 @@ class FittedMember(Protocol):
     @property
     def n_effective(self) -> float:
         """How many of its learned scales the target rows, not the priors, decided."""
+        ...
+
+    @property
+    def log_evidence(self) -> float:
+        """Log density of the target rows and of what was learned, without constants."""
         ...
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -147,7 +160,7 @@ class GramProblem:
         constant = CONSTANT * max(1.0, float(np.exp(scale_prior.amplitude)))
         # Where no target row is known to a source, the learned noise already stands for it.
         charge = UNKNOWN_SHARE * unknown if rows.seen.share_known.any() else 0.0
-        diagonal = charge * (1.0 - rows.seen.share_known) + rows.noise + NUGGET
+        diagonal = charge * (1.0 - rows.seen.share_known) + rows.variance + NUGGET
         fixed = constant + np.diag(diagonal)
         return cls(used, rows.kernels[used], fixed, y - offset, scale_prior, offset, constant, charge)
 
@@ -167,6 +180,11 @@ class _KernelMember:
     def loo_variance(self) -> FloatArray:
         """See `FittedMember`."""
         return self.fit.posterior.loo_variance
+
+    @property
+    def log_evidence(self) -> float:
+        """See `FittedMember`."""
+        return self.fit.log_evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +326,7 @@ class ArdMember:
         kernel: Learned relevances.
         posterior: The GP conditioned on the target rows.
         n_effective: How many relevances (and amplitude and noise) the rows decided.
+        log_evidence: See `FittedMember`.
         inputs: Its columns at the target rows, shape (n, k).
         centre: Subtracted from z (minus the prediction) before fitting.
         spread: What the rest was divided by.
@@ -318,6 +337,7 @@ class ArdMember:
     kernel: ArdKernel
     posterior: Posterior
     n_effective: float
+    log_evidence: float
     inputs: FloatArray
     centre: float
     spread: float
@@ -348,12 +368,14 @@ class ArdMember:
         z = rows.z - _prediction(rows.seen) if belief == "mean" else rows.z
         centre, spread = float(z.mean()), float(z.std()) + 0.02
         y = (z - centre) / spread
-        kernel = fit_ard(inputs, y, prior)
+        known_noise = rows.variance / spread**2
+        kernel = fit_ard(inputs, y, prior, known_noise=known_noise)
         K = kernel.gram(inputs)
-        K[np.diag_indices(len(y))] += rows.noise / spread**2
+        K[np.diag_indices(len(y))] += known_noise
         posterior = condition(K, y)
         n_effective = effective_lengths(inputs, prior, kernel, posterior)
-        return cls(varying, belief, kernel, posterior, n_effective, inputs, centre, spread)
+        log_evidence = posterior.log_likelihood + prior.log_density(kernel)
+        return cls(varying, belief, kernel, posterior, n_effective, log_evidence, inputs, centre, spread)
 
     @property
     def loo_error(self) -> FloatArray:

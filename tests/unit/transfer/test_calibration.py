@@ -15,6 +15,7 @@ class Sure:
         self.loo_error = errors
         self.loo_variance = np.ones(len(errors))
         self.n_effective = 0.0
+        self.log_evidence = 0.0
 
     def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
         return np.zeros(3), np.ones(3)

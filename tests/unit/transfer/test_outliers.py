@@ -1,44 +1,94 @@
-"""One reading that cannot be true, and plateaus that can."""
+"""Readings that the others speak against, and plateaus that nothing speaks against."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
+from perfport.data.dataset import Dataset
+from perfport.model.gp import FloatArray
 from perfport.model.metrics import mape_pct
 from perfport.transfer.api import transfer
-from perfport.transfer.outliers import is_wild
+from perfport.transfer.kernels import Seen
+from perfport.transfer.outliers import plausibility, suspicion
 
 ROWS = np.random.default_rng(4).permutation(len(FRAME))[:20]
-TRUTH = np.exp(0.7 + log_time(FRAME, mode_b=0.9))
+TRUTH = noisy(0.7 + log_time(FRAME, mode_b=0.9), 2, sd=0.05)
 SOURCE = dataset(noisy(log_time(FRAME), 1), "source")
+CALM = np.random.default_rng(0).normal(0.0, 0.1, 20)
 
 
-def test_only_a_few_and_far_errors_are_wild() -> None:
-    errors = np.random.default_rng(0).normal(0.0, 0.1, 20)
-    assert not is_wild(errors, 1.0).any()
-    errors[3] = -8.0
-    assert np.flatnonzero(is_wild(errors, 1.0)).tolist() == [3]
-    assert not is_wild(errors, 0.1).any()  # a factor of two, however unusual
-    assert not is_wild(errors[:6], 1.0).any()
-    errors[:5] = 8.0
-    assert not is_wild(errors, 1.0).any()
+def test_a_far_error_asks_for_the_variance_that_explains_it() -> None:
+    assert not suspicion(CALM).any()
+    errors = CALM.copy()
+    errors[3] = -2.0
+    variance = suspicion(errors)
+    assert np.flatnonzero(variance).tolist() == [3]
+    assert 3.0 < variance[3] < 4.0
 
 
-@pytest.mark.parametrize("strategy", ["auto", "influence"])
-def test_a_broken_reading_hardly_counts_and_is_named(strategy: str) -> None:
+def test_few_rows_show_nothing_and_many_far_ones_are_a_feature() -> None:
+    errors = CALM.copy()
+    errors[3] = -2.0
+    assert not suspicion(errors[:7]).any()
+    errors[:5] = 2.0
+    assert not suspicion(errors).any()
+
+
+@dataclass
+class Plausible:
+    """A member of which only the evidence counts."""
+
+    log_evidence: float
+    n_effective: float = 1.0
+
+    @property
+    def loo_error(self) -> FloatArray:
+        raise AssertionError("not looked at")
+
+    loo_variance = loo_error
+
+    def predict(self, seen: Seen, cross: FloatArray, diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:
+        raise AssertionError("not looked at")
+
+
+def test_a_suspect_has_to_pay() -> None:
+    weights = np.asarray([0.75, 0.25])
+    believing = plausibility({"a": Plausible(-10.0), "b": Plausible(-100.0)}, weights, n_suspects=0)
+    assert plausibility({"a": Plausible(-5.0), "b": Plausible(-98.0)}, weights, n_suspects=1) > believing
+    assert plausibility({"a": Plausible(-7.0), "b": Plausible(-98.0)}, weights, n_suspects=1) < believing
+    assert plausibility({"a": Plausible(-5.0), "b": Plausible(-98.0)}, weights, n_suspects=2) < believing
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sources", "factor"),
+    [
+        ("auto", [SOURCE], 2.5),
+        ("auto", [SOURCE], 1e-3),
+        ("influence", [SOURCE], 2.5),
+        ("influence", [SOURCE], 1e-3),
+        ("auto", [], 1e-3),
+    ],
+)
+def test_a_bad_reading_hardly_counts_and_is_named(strategy: str, sources: list[Dataset], factor: float) -> None:
     y = TRUTH.copy()
-    y[ROWS[5]] /= 1000.0
-    broken, whole = (
-        transfer(sources=[SOURCE], target=dataset(values, "target").take(ROWS), property="time_s", strategy=strategy)
+    y[ROWS[5]] *= factor
+    bad, good = (
+        transfer(sources=sources, target=dataset(values, "target").take(ROWS), property="time_s", strategy=strategy)
         for values in (y, TRUTH)
     )
-    errors = [mape_pct(TRUTH, model.predict_median(FRAME)) for model in (broken, whole)]
+    errors = [mape_pct(TRUTH, model.predict_median(FRAME)) for model in (bad, good)]
     assert errors[0] < errors[1] + 5.0
-    assert any("more than 20 times off" in note for note in broken.verdict.notes)
-    assert not whole.verdict.notes
+    notes = [note for note in bad.verdict.notes if "off by a factor" in note]
+    assert len(notes) == 1
+    assert f"{y[ROWS[5]]:.3g}" in notes[0]
+    assert not any("off by a factor" in note for note in good.verdict.notes)
+    assert bad.verdict.estimated_error_pct is not None
+    assert bad.verdict.estimated_error_pct < 50.0
 
 
-def test_a_plateau_is_not_taken_for_broken_readings() -> None:
+def test_a_plateau_is_not_taken_for_bad_readings() -> None:
     log_y = log_time(FRAME) + 4.0 * (FRAME["mode"] == "b").to_numpy()
     model = transfer(sources=[SOURCE], target=dataset(np.exp(log_y), "target").take(ROWS), property="time_s")
-    assert not any("times off" in note for note in model.verdict.notes)
+    assert not any("off by a factor" in note for note in model.verdict.notes)
