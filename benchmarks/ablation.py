@@ -33,6 +33,7 @@ from perfport.transfer.calibration import CalibratedMember
 from perfport.transfer.kernels import CombinedSource
 from perfport.transfer.members import FittedMember, TargetRows
 from perfport.transfer.mixed import MixedModel, mixed
+from perfport.transfer.outliers import fit_suspecting
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, load_priors, parse_priors
 from perfport.transfer.propose import BELIEFS, a_optimal, prior_covariances
@@ -147,20 +148,22 @@ def variants(case: Case, rows: IntArray, *, full: bool) -> Iterator[tuple[str, d
     """Yield variants of the model of the rows, and their outcome on the other rows."""
     told = case.target.take(np.sort(rows))
     prior = prior_of(case.sources, told, case.property)
-    known = target_rows(prior, told, case.property)
+    believed = target_rows(prior, told, case.property)
     rest = np.setdiff1d(np.arange(len(case.target)), rows)
     rest = rng_for(0, "test").choice(rest, min(len(rest), MAX_TEST), replace=False)
-    judge = Judge(case, prior, known, rest)
-    members = fitted_members(known, prior, case.priors)
-    whole = judge.mix(members)
+    judge = Judge(case, prior, believed, rest)
+    whole = fit_suspecting(believed, lambda rows: judge.mix(fitted_members(rows, prior, case.priors), rows))
     yield FULL, judge.error(whole) | judge.interval(whole)
     if not full:
         return
+    yield "suspect readings", judge.error(judge.mix(fitted_members(believed, prior, case.priors), believed))
+    known = whole.rows
+    members = {name: one.member for name, one in whole.members.items()}
     for name in members:
-        yield f"member {name}", judge.error(judge.mix({k: m for k, m in members.items() if k != name}))
+        yield f"member {name}", judge.error(judge.mix({k: m for k, m in members.items() if k != name}, known))
     for name, names in KERNELS.items():
         gram = fitted_members(known, prior, {k: without(p, names) for k, p in case.priors.items()})
-        yield f"kernels: {name}", judge.error(judge.mix(members | {k: gram[k] for k in AROUND}))
+        yield f"kernels: {name}", judge.error(judge.mix(members | {k: gram[k] for k in AROUND}, known))
     wanted = np.asarray([WITH_SOURCES[name] for name in members])
     wanted /= wanted.sum()
     yield "votes by left-out rows", judge.error(replace(whole, weights=wanted))
@@ -188,17 +191,15 @@ class Judge:
     """Asks members about the rows that were not measured, each member once."""
 
     def __init__(self, case: Case, prior: CombinedSource, known: TargetRows, rest: IntArray) -> None:
-        self.case, self.prior, self.known = case, prior, known
+        self.case, self.prior = case, prior
         self.y = case.target.response(case.property)[rest]
         self.seen = prior.see(case.target.configurations.iloc[rest])
         self.cross, self.diagonals = prior.kernels(self.seen, known.seen), prior.diagonals(self.seen)
         self._answers: dict[int, tuple[FittedMember, tuple[FloatArray, FloatArray]]] = {}
 
-    def mix(self, members: Mapping[str, FittedMember]) -> MixedModel:
-        """Return the mixture that `auto` makes of the members."""
-        return mixed(
-            self.prior, self.known, members, WITH_SOURCES, property=self.case.target.properties[self.case.property]
-        )
+    def mix(self, members: Mapping[str, FittedMember], known: TargetRows) -> MixedModel:
+        """Return the mixture that `auto` makes of members that were fitted to the rows."""
+        return mixed(self.prior, known, members, WITH_SOURCES, property=self.case.target.properties[self.case.property])
 
     def error(self, model: MixedModel, *, alike: bool = False, shifted: bool = True) -> dict[str, float]:
         """Return the error of a model.
