@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from perfport.transfer.members import FittedMember, TargetRows
 from perfport.transfer.mixed import MixedModel
 
-__all__ = ["fit_suspecting", "plausibility", "suspicion"]
+__all__ = ["fit_suspecting", "suspicion"]
 
 FloatArray = NDArray[np.float64]
 
 MIN_ROWS = 8  # fewer do not show what is usual
-SUSPECT = 3.0  # times the usual error (median absolute one, as a standard deviation)
 MAX_SHARE = 0.2  # of the rows: more are a feature of the system
 MIN_ERROR = 0.02  # in units of the prior; an exact fit of most rows makes no other one suspect
-PRICE = 3.0  # of a suspect, in log evidence: one reading in twenty is bad, before any is seen
+# Of a suspect, in log evidence. One reading in fifty is too high: whatever disturbs a run slows it. One in three
+# thousand is too low; and what is wrongly taken for it may cost hundreds of percent, of the other at most hundred.
+PRICE_HIGH, PRICE_LOW = 4.0, 8.0
 N_ROUNDS = 3  # of suspecting and fitting: a bad reading makes others look bad, or good
 BROKEN_FACTOR = 20.0  # a suspect that far off tells nothing, not even how wrong the model may be
 
@@ -42,7 +43,7 @@ def fit_suspecting(rows: TargetRows, fit: Callable[[TargetRows], MixedModel]) ->
     """
     model = best = fit(rows)
     weights = model.weights
-    most_plausible = plausibility(model.members, weights, n_suspects=0)
+    most_plausible = _log_evidence(model.members, weights)
     suspects = np.zeros(len(rows.z), dtype=np.bool_)
     for _ in range(N_ROUNDS):
         errors = model.left_out_errors()
@@ -52,7 +53,7 @@ def fit_suspecting(rows: TargetRows, fit: Callable[[TargetRows], MixedModel]) ->
         suspects = variance > 0
         is_broken = suspects & (np.abs(errors) * rows.unit > np.log(BROKEN_FACTOR))
         model = fit(replace(rows, suspicion=variance, is_exact=rows.is_exact & ~is_broken))
-        plausible = plausibility(model.members, weights, n_suspects=int(suspects.sum()))
+        plausible = _log_evidence(model.members, weights) - _prices(errors)[suspects].sum()
         if plausible > most_plausible:
             best, most_plausible = model, plausible
     return best
@@ -61,24 +62,24 @@ def fit_suspecting(rows: TargetRows, fit: Callable[[TargetRows], MixedModel]) ->
 def suspicion(errors: FloatArray) -> FloatArray:
     """Return the variance that would make each reading plausible, zero for those that are, shape (n,).
 
+    Suspect is an error that could pay its price: t times as far off as usual, explaining it away gains at most t^2 / 2.
     How uncertain the members are of a row is not asked: one bad reading makes them uncertain of all that are like it.
 
     Args:
-        errors: Leave-one-out errors of the mixture, in units of the prior, shape (n,).
+        errors: Leave-one-out errors of the mixture in units of the prior, positive for high readings, shape (n,).
     """
     n = len(errors)
     usual = 1.4826 * float(np.median(np.abs(errors))) + MIN_ERROR
-    excess = np.maximum(np.square(errors) - np.square(SUSPECT * usual), 0.0)
+    excess = np.maximum(np.square(errors) - 2.0 * _prices(errors) * usual**2, 0.0)
     is_possible = n >= MIN_ROWS and np.count_nonzero(excess) <= max(1.0, MAX_SHARE * n)
     return np.asarray(excess if is_possible else np.zeros(n))
 
 
-def plausibility(members: Mapping[str, FittedMember], weights: FloatArray, *, n_suspects: int) -> float:
-    """Return how plausible the rows are, as a log density without constants.
+def _prices(errors: FloatArray) -> FloatArray:
+    """Return what suspecting each reading costs, in log evidence, shape (n,); errors as for `suspicion`."""
+    return np.where(errors > 0, PRICE_HIGH, PRICE_LOW)
 
-    Args:
-        members: Fitted to them.
-        weights: Of the members, the same for all that is compared, shape (k,).
-        n_suspects: How many of the rows they were told not to believe.
-    """
-    return float(weights @ [member.log_evidence for member in members.values()]) - PRICE * n_suspects
+
+def _log_evidence(members: Mapping[str, FittedMember], weights: FloatArray) -> float:
+    """Return how plausible members, weighted by `weights`, shape (k,), make the rows they were fitted to."""
+    return float(weights @ [member.log_evidence for member in members.values()])
