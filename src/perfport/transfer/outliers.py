@@ -3,7 +3,8 @@
 One such reading bends every member of a mixture towards it. Readings far from what the others let expect of them are
 suspects. They are given the noise that makes them plausible, as a likelihood with heavy tails would, and the members
 are fitted again; but that is kept only where it makes all the rows so much more plausible that it pays for assuming
-something rare. What one row alone shows of the system is no mishap: a member explains it, or loses little by it.
+something rare. What one row alone shows of the system is kept where a member can explain it; a second reading of the
+same configuration settles it.
 
 Source:
     Box and Tiao, "A Bayesian Approach to Some Outlier Problems", Biometrika 55(1), 1968: some readings have a larger

@@ -71,3 +71,12 @@ def test_a_plateau_is_not_taken_for_bad_readings(height: float) -> None:
     log_y = log_time(FRAME) + height * (FRAME["mode"] == "b").to_numpy()
     model = transfer(sources=[SOURCE], target=dataset(np.exp(log_y), "target").take(ROWS), property="time_s")
     assert not any("off by a factor" in note for note in model.verdict.notes)
+
+
+def test_two_readings_of_one_configuration_that_agree_are_believed() -> None:
+    y = TRUTH.copy()
+    y[ROWS[5]] *= 5.0
+    model = transfer(sources=[SOURCE], target=dataset(y, "target").take([*ROWS, ROWS[5]]), property="time_s")
+    assert not any("off by a factor" in note for note in model.verdict.notes)
+    told = model.predict_median(FRAME.iloc[[ROWS[5]]])
+    assert told[0] == pytest.approx(y[ROWS[5]], rel=0.5)
