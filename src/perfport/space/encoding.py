@@ -83,6 +83,9 @@ class Encoder:
         self._levels = {option.name: _known_levels(option, fitted_on[option.name]) for option in self._options}
         self._scales = {o.name: _smallest_positive(numeric_levels(o, self._levels[o.name])) for o in self._options}
         self._groups = _count_groups(self._options, self._levels)
+        # Odd factors drawn from the names make the sum in `keys` depend on which option has which level.
+        names = np.array([option.name for option in self._options], dtype=object)
+        self._key_factors = pd.util.hash_array(names, categorize=False) | np.uint64(1)
         self._columns: list[_Column] = []
         for option in self._options:
             self._fit_option(option, fitted_on[option.name])
@@ -133,7 +136,7 @@ class Encoder:
         two tables hold the same configuration. Different configurations agree with chance 2^-64.
         """
         keys = np.zeros(len(configurations), dtype=np.uint64)
-        for option in self._options:
+        for option, factor in zip(self._options, self._key_factors, strict=True):
             if option.name not in configurations.columns:
                 continue
             cells = configurations[option.name]
@@ -144,9 +147,7 @@ class Encoder:
                 place, distinct = pd.factorize(cells)
                 texts = np.array([*(str(level) for level in distinct), ""], dtype=object)
                 hashes = pd.util.hash_array(texts, categorize=False)[place]
-            # An odd factor drawn from the name makes the sum depend on which option has which level.
-            name = np.uint64(pd.util.hash_array(np.array([option.name], dtype=object))[0]) | np.uint64(1)
-            keys += _mix(hashes.astype(np.uint64) * name)
+            keys += _mix(hashes.astype(np.uint64) * factor)
         return keys
 
     def _fit_option(self, option: Option, cells: pd.Series) -> None:
@@ -246,16 +247,16 @@ def level_codes(option: Option, cells: pd.Series, levels: Sequence[Level]) -> ND
     """Return the position of every cell among `levels`, -1 for another level or a missing cell, shape (n,)."""
     if _all_numbers(levels):
         values = _to_float(cells)
-        known = np.asarray([float(level) for level in levels])
-        order = np.argsort(known)
-        place = np.clip(np.searchsorted(known[order], values), 0, len(known) - 1)
-        codes: NDArray[np.int64] = np.where(known[order][place] == values, order[place], -1)
+        numbers = np.asarray([float(level) for level in levels])
+        order = np.argsort(numbers)
+        place = np.clip(np.searchsorted(numbers[order], values), 0, len(numbers) - 1)
+        codes: NDArray[np.int64] = np.where(numbers[order][place] == values, order[place], -1)
         return codes
     # Texts are compared once a distinct text, not once a row: tables have many rows and few levels.
     place, distinct = pd.factorize(cells)
-    names = pd.Index([_text(level) for level in levels])
-    positions = names.get_indexer(pd.Index([_text(level) for level in distinct]))
-    return np.append(positions, -1)[place].astype(np.int64)
+    known_texts = {_text(level): position for position, level in enumerate(levels)}
+    positions = [known_texts.get(_text(level), -1) for level in distinct]
+    return np.asarray([*positions, -1], dtype=np.int64)[place]
 
 
 def numeric_levels(option: Option, levels: Iterable[Level]) -> list[float]:

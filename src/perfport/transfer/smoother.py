@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
-from sklearn.ensemble import ExtraTreesRegressor
 
 from perfport.model.gp import ArdKernel, ArdPrior, LogNormal, condition, fit_ard, gaussian
+from perfport.transfer.forest import Forest, grow_forest
 
-__all__ = ["MAX_SPLIT_COLUMNS", "Smoother", "fit_smoother", "tree_mean"]
+__all__ = ["Smoother", "fit_smoother"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -28,7 +28,6 @@ CHUNK_ROWS = 512
 N_KERNEL = 900  # rows a kernel method is conditioned on
 N_TREES = 60
 SAMPLE_SHARE = 0.8  # of the rows, drawn with replacement for a tree; 45 % of the trees miss a row
-MAX_SPLIT_COLUMNS = 40  # tried at a split; with hundreds of columns all of them cost seconds and gain nothing
 RIDGE_LENGTHS = (1.0, 4.0)
 RIDGE_PENALTIES = (0.001, 0.01, 0.1, 1.0)
 STACK_PULL = 0.05  # weight of the equal mixture, in units of sqrt(rows)
@@ -77,7 +76,7 @@ class Smoother:
     relevance: ArdKernel
     relevant: IntArray
     _gp: _KernelFit
-    _trees: ExtraTreesRegressor
+    _trees: Forest
     _ridge: _KernelFit
 
     def predict(self, X: FloatArray) -> FloatArray:
@@ -87,15 +86,8 @@ class Smoother:
         return np.concatenate([self._predict(chunk) for chunk in chunks])
 
     def _predict(self, X: FloatArray) -> FloatArray:
-        parts = [self._gp.predict(X[:, self.relevant]), tree_mean(self._trees, X), self._ridge.predict(X)]
+        parts = [self._gp.predict(X[:, self.relevant]), self._trees.predict(X), self._ridge.predict(X)]
         return np.asarray(self.weights @ np.stack(parts))
-
-
-def tree_mean(forest: ExtraTreesRegressor, X: FloatArray) -> FloatArray:
-    """Return the forest's prediction, shape (m,)."""
-    # OPTIM: asking the trees directly skips scikit-learn's checks and thread pool (5 ms a call).
-    inputs = np.ascontiguousarray(X, dtype=np.float32)
-    return np.asarray(np.mean([tree.tree_.predict(inputs)[:, 0] for tree in forest.estimators_], axis=0))
 
 
 def fit_smoother(X: FloatArray, z: FloatArray, relevant: IntArray, rng: np.random.Generator) -> Smoother:
@@ -162,24 +154,10 @@ def _condition(
     return fit, held_out
 
 
-def _fit_trees(X: FloatArray, z: FloatArray, rng: np.random.Generator) -> tuple[ExtraTreesRegressor, FloatArray]:
-    n = len(z)
+def _fit_trees(X: FloatArray, z: FloatArray, rng: np.random.Generator) -> tuple[Forest, FloatArray]:
     # Trees grow on samples of the rows, so that the trees that missed a row foretell it: no folds needed.
-    trees = ExtraTreesRegressor(
-        N_TREES,
-        max_features=min(X.shape[1], MAX_SPLIT_COLUMNS),
-        bootstrap=True,
-        max_samples=max(1, round(SAMPLE_SHARE * n)),
-        random_state=int(rng.integers(2**31)),
-    ).fit(X, z)
-    inputs = np.ascontiguousarray(X, dtype=np.float32)
-    total, count = np.zeros(n), np.zeros(n)
-    for tree, inside in zip(trees.estimators_, trees.estimators_samples_, strict=True):
-        outside = np.ones(n, dtype=bool)
-        outside[inside] = False
-        total[outside] += tree.tree_.predict(inputs[outside])[:, 0]
-        count += outside
-    return trees, np.where(count > 0, total / np.maximum(count, 1.0), z.mean())
+    forest = grow_forest(X, z, N_TREES, seed=int(rng.integers(2**31)), sample_share=SAMPLE_SHARE)
+    return forest, np.where(np.isnan(forest.held_out), z.mean(), forest.held_out)
 
 
 def _stack(held_out: FloatArray, z: FloatArray) -> FloatArray:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor
 
 from perfport.data.dataset import Dataset
 from perfport.model.gp import gaussian
@@ -25,8 +24,9 @@ from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
 from perfport.transfer.basis import N_REFERENCE, OptionBasis, centred_variance
 from perfport.transfer.cache import RecentlyUsed
+from perfport.transfer.forest import Forest, grow_forest
 from perfport.transfer.parts import Parts, fit_parts
-from perfport.transfer.smoother import MAX_SPLIT_COLUMNS, Smoother, fit_smoother
+from perfport.transfer.smoother import Smoother, fit_smoother
 
 __all__ = ["MAX_Z", "SourceModel", "SourceView", "cached_sources", "fit_source", "views_of"]
 
@@ -37,6 +37,7 @@ MAX_FIT_ROWS = 2000
 N_PAIRED = 16  # columns whose pairs are terms
 N_RELEVANT = 20  # columns with a relevance of their own
 N_TREES = 60
+MAX_LEAVES = 48  # of a tree: configurations in the same leaf behaved alike
 MIN_SD = 1e-3  # of the log response: a source that does not vary must not be divided by zero
 MIN_TERM_SD = 0.2  # a product that is nearly always zero must not be blown up by standardising
 RIDGE_PENALTIES = 10.0 ** np.arange(-1, 5)
@@ -110,7 +111,7 @@ class SourceModel:
     reference: pd.DataFrame
     sizes: dict[str, float]
     _terms: _Terms
-    _forest: ExtraTreesRegressor
+    _forest: Forest
     _keys: NDArray[np.uint64]  # sorted
     _known_f: FloatArray
     _known_r: FloatArray
@@ -124,7 +125,7 @@ class SourceModel:
             X=X,
             infl=self._terms.weighted(X),
             ard=X[:, self.smoother.relevant] * root,
-            leaves=_leaves(self._forest, X),
+            leaves=self._forest.leaves(X),
             parts=self.parts.of(X),
             f=f,
             r=r,
@@ -203,13 +204,9 @@ def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
     X = encoder.transform(configurations.iloc[fit])
     reference = _subset(len(fit), N_REFERENCE, rng)
     basis = OptionBasis.fit(encoder, X[reference])
-    forest = ExtraTreesRegressor(
-        N_TREES,
-        max_features=min(X.shape[1], MAX_SPLIT_COLUMNS),
-        max_leaf_nodes=int(np.clip(len(fit) // 8, 4, 48)),
-        random_state=int(rng.integers(2**31)),
-    ).fit(X, z[fit])
-    by_importance = basis.primary[np.argsort(-forest.feature_importances_[basis.primary], kind="stable")]
+    max_leaves = int(np.clip(len(fit) // 8, 4, MAX_LEAVES))
+    forest = grow_forest(X, z[fit], N_TREES, seed=int(rng.integers(2**31)), max_leaves=max_leaves)
+    by_importance = basis.primary[np.argsort(-forest.importances[basis.primary], kind="stable")]
     terms = _fit_terms(X, z[fit], _pairs(encoder, by_importance[:N_PAIRED]))
     smoother = fit_smoother(X, z[fit], np.sort(by_importance[:N_RELEVANT]), rng)
     f = np.empty(len(z))
@@ -224,7 +221,7 @@ def fit_source(dataset: Dataset, *, property: str) -> SourceModel:
         X=seen,
         infl=terms.weighted(seen),
         ard=seen[:, smoother.relevant] * root,
-        leaves=_leaves(forest, seen),
+        leaves=forest.leaves(seen),
         parts=parts.of(seen),
         f=predicted,
         r=z[fit][reference] - predicted,
@@ -295,13 +292,6 @@ def _fit_terms(X: FloatArray, z: FloatArray, pairs: tuple[IntArray, IntArray]) -
 
     best = min(RIDGE_PENALTIES, key=score)
     return _Terms(first, second, mean, sd, Vt.T @ (singular / (singular**2 + best) * rotated))
-
-
-def _leaves(forest: ExtraTreesRegressor, X: FloatArray) -> NDArray[np.uint8]:
-    """Return the leaf of every row in every tree, shape (n, n_trees)."""
-    # OPTIM: as in `smoother.tree_mean`. Fewer than 128 nodes a tree, so a node number fits in a byte.
-    inputs = np.ascontiguousarray(X, dtype=np.float32)
-    return np.stack([tree.tree_.apply(inputs) for tree in forest.estimators_], axis=1).astype(np.uint8)
 
 
 def _learnt_kernels(A: SourceView, B: SourceView) -> dict[str, FloatArray]:
