@@ -102,14 +102,13 @@ def safe_cholesky(K: FloatArray) -> FloatArray:
     Raises:
         PerfError: If K is not finite, or not positive definite even with the largest jitter.
     """
-    scale = float(np.mean(np.diag(K)))
     for jitter in JITTERS:
-        shifted = K if jitter == 0 else K + jitter * scale * np.eye(len(K))
+        shifted = K if jitter == 0 else K + jitter * np.mean(np.diag(K)) * np.eye(len(K))
         chol, info = lapack.dpotrf(shifted, lower=1, clean=1)
         if info == 0 and np.all(np.isfinite(np.diag(chol))):
             return np.asarray(chol)
     raise PerfError(
-        f"a {len(K)} x {len(K)} covariance matrix is not positive definite (diagonal mean {scale:.3g}); "
+        f"a {len(K)} x {len(K)} covariance matrix is not positive definite (diagonal mean {np.mean(np.diag(K)):.3g}); "
         "check the responses and options for non-finite values",
         matrix=K,
     )
