@@ -31,12 +31,13 @@ from perfport.space.encoding import Encoder
 from perfport.transfer.auto import WITH_SOURCES, combined_source, fitted_members, prior_of, target_rows
 from perfport.transfer.calibration import CalibratedMember
 from perfport.transfer.kernels import CombinedSource
-from perfport.transfer.members import FittedMember, TargetRows
+from perfport.transfer.members import FittedMember
 from perfport.transfer.mixed import MixedModel, mixed
 from perfport.transfer.outliers import fit_suspecting
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, load_priors, parse_priors
 from perfport.transfer.propose import BELIEFS, a_optimal, prior_covariances
+from perfport.transfer.rows import TargetRows
 from perfport.transfer.source import cached_sources
 from perfport.transfer.stacking import Mixture, stack_weights
 

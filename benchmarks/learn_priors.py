@@ -32,9 +32,10 @@ from perfport.model.gp import Objective, fit_scales, scale_objective
 from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.transfer.auto import prior_of, target_rows
-from perfport.transfer.members import Around, GramProblem, TargetRows
+from perfport.transfer.members import Around, GramProblem
 from perfport.transfer.prepare import prepare_sources, prepare_target
 from perfport.transfer.priors import MemberPrior, parse_priors
+from perfport.transfer.rows import TargetRows
 
 FloatArray = NDArray[np.float64]
 

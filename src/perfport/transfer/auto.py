@@ -20,10 +20,11 @@ from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Status
 from perfport.space.encoding import Encoder
 from perfport.transfer.kernels import CombinedSource, OptionsOnly, source_weights
-from perfport.transfer.members import ArdMember, FittedMember, GramMember, PartsMember, TargetRows
+from perfport.transfer.members import ArdMember, FittedMember, GramMember, PartsMember
 from perfport.transfer.mixed import MixedModel, loo_errors_pct, mixed
 from perfport.transfer.outliers import fit_suspecting
 from perfport.transfer.priors import MemberPrior, load_priors
+from perfport.transfer.rows import TargetRows
 from perfport.transfer.source import SourceModel, cached_sources
 from perfport.transfer.verdict import judged
 

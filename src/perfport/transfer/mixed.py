@@ -13,7 +13,8 @@ from perfport.data.measurement import Property
 from perfport.model.predictive import Predictive
 from perfport.transfer.calibration import CalibratedMember
 from perfport.transfer.kernels import Prior, Seen
-from perfport.transfer.members import FittedMember, TargetRows
+from perfport.transfer.members import FittedMember
+from perfport.transfer.rows import TargetRows
 from perfport.transfer.stacking import Mixture, stack_weights
 from perfport.transfer.verdict import Verdict
 

@@ -18,8 +18,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from perfport.transfer.members import FittedMember, TargetRows
+from perfport.transfer.members import FittedMember
 from perfport.transfer.mixed import MixedModel
+from perfport.transfer.rows import TargetRows
 
 __all__ = ["fit_suspecting", "suspicion"]
 
