@@ -16,6 +16,7 @@ from sklearn.tree import ExtraTreeRegressor
 __all__ = ["Forest", "grow_forest"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.integer[Any]]
 
 MAX_SPLIT_COLUMNS = 40  # tried at a split; with hundreds of columns all of them cost seconds and gain nothing
 
@@ -40,10 +41,12 @@ class Forest:
         inputs = _as_inputs(X)
         return np.asarray(np.mean([tree.predict(inputs)[:, 0] for tree in self.trees], axis=0))
 
-    def leaves(self, X: FloatArray) -> NDArray[np.uint8]:
-        """Return the leaf of every row in every tree, shape (m, n_trees); for trees of less than 128 leaves."""
+    def leaves(self, X: FloatArray) -> IntArray:
+        """Return the leaf of every row in every tree, shape (m, n_trees)."""
         inputs = _as_inputs(X)
-        return np.stack([tree.apply(inputs) for tree in self.trees], axis=1).astype(np.uint8)
+        # OPTIM: in the smallest type that holds them: they are compared all with all.
+        dtype = np.min_scalar_type(max(tree.node_count for tree in self.trees))
+        return np.stack([tree.apply(inputs) for tree in self.trees], axis=1).astype(dtype)
 
 
 def grow_forest(

@@ -12,6 +12,7 @@ seed of the transfer, so that a fitted source can be used again by any transfer.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,7 @@ class SourceView:
     X: FloatArray
     infl: FloatArray
     ard: FloatArray
-    leaves: NDArray[np.uint8]
+    leaves: NDArray[np.integer[Any]]
     parts: FloatArray
     f: FloatArray
     r: FloatArray

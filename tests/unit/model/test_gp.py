@@ -54,6 +54,16 @@ def test_leave_one_out_agrees_with_leaving_one_out() -> None:
         assert variance[0] == pytest.approx(posterior.loo_variance[i], rel=1e-8)
 
 
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 131, 300])
+def test_conditioning_is_right_for_any_number_of_rows(n: int) -> None:
+    rng = np.random.default_rng(n)
+    A, y = rng.normal(size=(n, n)), rng.normal(size=n)
+    K = A @ A.T + n * np.eye(n)
+    posterior = condition(K, y)
+    np.testing.assert_allclose(posterior.alpha, np.linalg.solve(K, y), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(posterior.loo_variance, 1.0 / np.diag(np.linalg.inv(K)), rtol=1e-9)
+
+
 def test_the_likelihood_of_a_posterior_is_that_of_the_rows() -> None:
     expected = multivariate_normal(np.zeros(12), KERNEL.gram(X)).logpdf(Y) + 6 * np.log(2 * np.pi)
     assert condition(KERNEL.gram(X), Y).log_likelihood == pytest.approx(expected, rel=1e-9)
