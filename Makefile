@@ -56,8 +56,8 @@ lint: $(VENV)/.installed-dev ## Check format and style
 	$(BIN)/ruff check src tests benchmarks examples
 
 .PHONY: types
-types: $(VENV)/.installed-dev ## Check types, strictly, in the package and the tests
-	$(BIN)/mypy src tests
+types: $(VENV)/.installed-dev ## Check types, strictly, in the package, the tests and the benchmarks
+	$(BIN)/mypy
 
 .PHONY: imports
 imports: $(VENV)/.installed-dev ## Check that imports go down the house only

@@ -249,8 +249,8 @@ def table(found: pd.DataFrame) -> str:
         lines.append(line(variant, [ratio[ratio.rows == how] for how in ("proposed", "random")], budgets))
     errors = full.mape_pct.unstack("rows")
     designs = {f"proposed for {belief} alone": f"design for all beliefs, not {belief} alone" for belief in BELIEFS}
-    for how, name in ({"random": "proposed, not random rows"} | designs).items():
-        ratio = np.log(errors[how] / errors["proposed"]).rename("mape_pct").reset_index()
+    for design, name in ({"random": "proposed, not random rows"} | designs).items():
+        ratio = (np.log(errors[design]) - np.log(errors["proposed"])).rename("mape_pct").reset_index()
         lines.append(line(name, [ratio, ratio.iloc[:0]], budgets))
     lines += [
         "",

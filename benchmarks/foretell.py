@@ -41,12 +41,11 @@ def main() -> None:
     gains = _gains(given.study, given.strategy, given.baseline)
     environments = study_data(given.data)
     found = pd.DataFrame(
-        [row for task, group in gains.groupby(TASK) for row in _foretold(task, group, environments, given)]
+        [row for task, group in _by_task(gains) for row in _foretold(task, group, environments, given)]
     )
     print(f"{len(gains[TASK].drop_duplicates())} tasks of {gains['system'].nunique()} systems")
-    helped = (
-        found[found["rows"] == "as many as measured"].groupby("n")["gain"].agg(lambda gain: np.mean(gain >= CLEAR_GAIN))
-    )
+    measured = found[found["rows"] == "as many as measured"]
+    helped = (measured["gain"] >= CLEAR_GAIN).groupby(measured["n"]).mean()
     print("share of tasks helped: " + ", ".join(f"{share:.2f} from {n} rows" for n, share in helped.items()))
     for rows, part in found.groupby("rows"):
         features = np.array(part["features"].tolist())
@@ -73,7 +72,13 @@ def _gains(study: Path, strategy: str, baseline: str) -> pd.DataFrame:
     rows = rows[(rows["status"] == "ok") & rows["method"].isin([strategy, baseline])]
     logs = np.log(rows["mape_pct"].clip(lower=1e-6))
     table = rows.assign(log=logs).pivot_table(index=[*TASK, "budget"], columns="method", values="log").dropna()
-    return np.exp(table[baseline] - table[strategy]).rename("gain").reset_index()
+    gains = (table[baseline] - table[strategy]).rename("gain").reset_index()
+    return gains.assign(gain=np.exp(gains["gain"]))
+
+
+def _by_task(gains: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    for task, group in gains.groupby(TASK):
+        yield tuple(str(part) for part in task), group
 
 
 def _foretold(

@@ -67,7 +67,7 @@ def _distribution(option: Option) -> optuna.distributions.BaseDistribution:
 
 def _position(option: Option, level: Level | None) -> Level | None:
     """Return what Optuna is told: equal steps for ordered levels, as they were planted."""
-    return level if option.type == "categorical" else (option.levels or ()).index(level)  # type: ignore[arg-type]
+    return level if option.type == "categorical" else (option.levels or ()).index(level)
 
 
 def main() -> None:

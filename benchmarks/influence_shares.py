@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ class Law:
 
 def by_means(rows: pd.DataFrame, y: FloatArray) -> Shares:
     """Return Sobol' indices of first and second order of a full factorial."""
-    names = [name for name in rows if rows[name].nunique() > 1]
+    names = [str(name) for name in rows if rows[name].nunique() > 1]
     response, total = pd.Series(y), float(np.var(y))
 
     def explained(*options: str) -> float:
@@ -63,7 +64,7 @@ def by_means(rows: pd.DataFrame, y: FloatArray) -> Shares:
 
 def by_least_squares(rows: pd.DataFrame, y: FloatArray) -> Shares:
     """Return the shares of nested best approximations, where constraints make options dependent."""
-    names = [name for name in rows if rows[name].nunique() > 1]
+    names = [str(name) for name in rows if rows[name].nunique() > 1]
     ones = np.ones((len(rows), 1)) / np.sqrt(len(rows))
     cells = {
         term: _indicators([rows[name] for name in term]) for order in (1, 2) for term in combinations(names, order)
@@ -87,7 +88,7 @@ def by_least_squares(rows: pd.DataFrame, y: FloatArray) -> Shares:
     return shares
 
 
-def _indicators(columns: "list[pd.Series[object]]") -> FloatArray:
+def _indicators(columns: "list[pd.Series[Any]]") -> FloatArray:
     _, cell = np.unique(np.column_stack([pd.factorize(c)[0] for c in columns]), axis=0, return_inverse=True)
     Z = (cell[:, None] == np.arange(cell.max() + 1)).astype(np.float64)
     return np.asarray(Z / np.sqrt(Z.sum(axis=0)))

@@ -17,6 +17,7 @@ Causes are read off all rows of both environments, which no strategy sees:
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def main() -> None:
         print(f"{where}| {row.error:.3g} | {best} | {row.ratio:.2f} | {row.cause} |")
 
 
-def cause(data: Path, row: "pd.Series[object]") -> str:
+def cause(data: Path, row: "pd.Series[Any]") -> str:
     """Return the name of the cause of one cell."""
     environments = perfport.read_tables(data / str(row.system)).environments
     source, target = (usable(environments[str(row[role])], str(row.objective)) for role in ("source", "target"))
