@@ -96,8 +96,9 @@ def positions_of(option: Option, column: "pd.Series[Any]") -> Cells:
     """
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if is_number and option.is_numeric:
-        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return _numbers_in_range(option, numbers) if option.levels is None else _positions_of_numbers(option, numbers)
+        if option.levels is not None:
+            return _positions_of_numbers(option, column)
+        return _numbers_in_range(option, column.to_numpy(dtype=np.float64, na_value=np.nan))
     codes, uniques = pd.factorize(column)  # -1 stands for a missing value here, too
     if option.levels is None:
         known = [float(level) if option.contains(level) else np.inf for level in uniques]
@@ -175,17 +176,14 @@ def _table(option: Option, *inactive: object) -> NDArray[Any]:
     return np.array(levels)
 
 
-def _positions_of_numbers(option: Option, numbers: NDArray[np.float64]) -> NDArray[np.int32]:
-    levels = np.array(option.levels, dtype=np.float64)
-    order = np.argsort(levels)
-    ordered = levels[order]
-    right = np.searchsorted(ordered, numbers).clip(1, max(1, len(levels) - 1)) if len(levels) > 1 else 0
-    right = np.broadcast_to(right, numbers.shape)
-    left = np.maximum(right - 1, 0)
-    nearest = np.where(np.abs(numbers - ordered[left]) <= np.abs(numbers - ordered[right]), left, right)
-    found = np.isclose(numbers, ordered[nearest], rtol=1e-9, atol=0.0)
-    positions = np.where(found, order[nearest], NOT_A_LEVEL)
-    return np.where(np.isnan(numbers), INACTIVE, positions).astype(np.int32)
+def _positions_of_numbers(option: Option, column: "pd.Series[Any]") -> NDArray[np.int32]:
+    has_missing = bool(column.isna().any())
+    # Integers stay integers: beyond 2^53 a float cannot tell neighbours apart.
+    is_whole = column.dtype.kind == "i" and not has_missing
+    numbers = column.to_numpy(dtype=np.int64) if is_whole else column.to_numpy(dtype=np.float64, na_value=np.nan)
+    codes = option.codes_of_numbers(numbers)
+    positions = np.where(codes < 0, NOT_A_LEVEL, codes)
+    return (np.where(np.isnan(numbers), INACTIVE, positions) if has_missing else positions).astype(np.int32)
 
 
 def _numbers_in_range(option: Option, numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,11 +10,13 @@ Example:
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core.core_schema import ValidationInfo
 
@@ -218,8 +220,8 @@ class Option(BaseModel):
     def contains(self, level: object) -> bool:
         """Return whether `level` is one of the levels, or lies within a float range.
 
-        Numbers match up to a relative difference of 1e-9. Booleans are no numbers, but 0 and 1 are
-        taken for False and True, as tables write them.
+        Numbers match the nearest level, up to a relative difference of 1e-9. Booleans are no numbers, but 0
+        and 1 are taken for False and True, as tables write them.
         """
         if self.levels is not None:
             return self.code(level) is not None
@@ -242,22 +244,65 @@ class Option(BaseModel):
         number = _as_number(plain)
         return None if number is None or self.kind == "text" else self._code_of_number(number)
 
+    def codes_of_numbers(self, numbers: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the position of each number among the levels, as `code` has it.
+
+        Args:
+            numbers: Integers or floats, shape (n,); NaN is no level.
+
+        Returns:
+            Positions, shape (n,), -1 where a number is no level.
+        """
+        return self._numbers.codes(numbers)
+
     @cached_property
     def _positions(self) -> dict[Level, int]:
         return {level: position for position, level in enumerate(self.levels or ())}
 
     @cached_property
-    def _sorted_numbers(self) -> list[tuple[float, int]]:
-        levels = enumerate(self.levels or ())
-        return sorted((level, position) for position, level in levels if not isinstance(level, str))
+    def _numbers(self) -> "_Numbers":
+        return _Numbers.of(self.levels or ())
 
     def _code_of_number(self, number: float) -> int | None:
-        numbers = self._sorted_numbers
-        place = bisect_left(numbers, (number, -1))
-        for value, position in numbers[max(0, place - 1) : place + 1]:
-            if same_number(value, number):
-                return position
-        return None
+        exact = self._positions.get(number)
+        if exact is not None:
+            return exact
+        is_long = isinstance(number, int) and -(2**63) <= number < 2**63
+        code = int(self._numbers.codes(np.array([number], dtype=np.int64 if is_long else np.float64))[0])
+        return None if code < 0 else code
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Numbers:
+    """The levels that are numbers, ascending, and the position of each among all levels.
+
+    They are kept as floats as well: turning a million levels into floats for each number looked up would take 3 ms.
+    """
+
+    levels: NDArray[Any]
+    floats: NDArray[np.float64]
+    positions: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, levels: Sequence[Level]) -> "_Numbers":
+        positions = np.array([at for at, level in enumerate(levels) if not isinstance(level, str)], dtype=np.intp)
+        numbers = np.array([level for level in levels if not isinstance(level, str)])
+        order = np.argsort(numbers, kind="stable")
+        return cls(numbers[order], numbers[order].astype(np.float64), positions[order])
+
+    def codes(self, numbers: NDArray[Any]) -> NDArray[np.intp]:
+        """Return positions, -1 for no level: of an exact hit, else of the nearest level within the tolerance.
+
+        Limits of 4294967295 and 4294967296 bytes are closer than the tolerance, and two levels all the same.
+        """
+        levels = self.floats if numbers.dtype.kind == "f" else self.levels
+        right = np.minimum(np.searchsorted(levels, numbers), len(levels) - 1)
+        left = np.maximum(right - 1, 0)
+        below, above = np.abs(numbers - self.floats[left]), np.abs(numbers - self.floats[right])
+        nearest = np.where((below <= above) & (levels[right] != numbers), left, right)
+        is_level = np.minimum(below, above) <= _TOLERANCE * np.abs(self.floats[nearest])
+        codes: NDArray[np.intp] = np.where(is_level, self.positions[nearest], -1)
+        return codes
 
 
 def _uniform(type_: OptionType, values: Sequence[Level]) -> tuple[Level, ...]:
@@ -310,6 +355,9 @@ def _boolean(value: Level) -> bool:
 
 def _as_number(level: object) -> float | None:
     plain = _plain(level)
-    if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
         return None
-    return plain
+    try:
+        return plain if math.isfinite(plain) else None
+    except OverflowError:  # an integer beyond every float
+        return None

@@ -147,6 +147,14 @@ def test_identical_rows_count_once(tmp_path: Path) -> None:
     assert len(read_tables(folder).environments["board"]) == 3
 
 
+def test_levels_closer_than_rounding_are_rows_of_their_own(tmp_path: Path) -> None:
+    options = [option("limit", "ordinal", [4294967295, 4294967296])]
+    text = f"limit,{TIME}\n4294967295,0.5\n4294967296,0.3\n"
+    folder = table_folder(tmp_path, card=card(options=options), files={"board.csv": text})
+    dataset = read_tables(folder).environments["board"]
+    assert dataset.configurations["limit"].tolist() == [4294967295, 4294967296]
+
+
 def test_inactive_options_are_empty_cells(tmp_path: Path) -> None:
     options = [option("mode", "categorical", ["serial", "parallel"]), option("inter", "ordinal", [1, 2])]
     conditions = [{"option": "inter", "when": "mode == 'parallel'"}]

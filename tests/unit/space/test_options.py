@@ -107,9 +107,25 @@ def test_asking_for_what_an_option_does_not_have_is_an_error() -> None:
         Option(name="x", type="float", lower=0, upper=1).code(0.5)
 
 
+def test_levels_closer_than_the_tolerance_are_told_apart() -> None:
+    option = Option(name="limit_bytes", type="ordinal", values=(4294967296, 4294967295, 1))
+    numbers = [4294967295, 4294967296, 4294967295.4, 4294967296 * (1 + 1e-10), 1, 1 + 1e-10, 2, 10**400]
+    assert [option.code(number) for number in numbers] == [1, 0, 1, 0, 2, 2, None, None]
+    floats = np.array([*numbers[:-1], np.nan, np.inf], dtype=np.float64)
+    assert option.codes_of_numbers(floats).tolist() == [1, 0, 1, 0, 2, 2, -1, -1, -1]
+
+
+def test_neighbours_beyond_the_reach_of_floats_are_told_apart() -> None:
+    option = Option(name="mask", type="ordinal", values=(2**60, 2**60 + 1))
+    assert [option.code(level) for level in (2**60, 2**60 + 1)] == [0, 1]
+    assert option.codes_of_numbers(np.array([2**60 + 1, 2**60])).tolist() == [1, 0]
+
+
 def test_options_are_values() -> None:
     option = Option(name="x", type="integer", lower=1, upper=9, unit="ms", scale="log")
-    _ = option.levels, option.kind
+    twin = Option(**option.model_dump())
+    assert option.code(1.5) is twin.code(1.5) is None  # what is kept for looking up does not count
+    assert option == twin
     assert pickle.loads(pickle.dumps(option)) == option == Option(**option.model_dump())  # noqa: S301  # our own bytes
     assert hash(option) == hash(Option(**option.model_dump()))
     assert "1 ... 9 ms" in option.allowed

@@ -106,6 +106,15 @@ def test_frames_of_other_dtypes_are_understood() -> None:
     assert space.is_valid(frame.iloc[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("levels", [(4294967295, 4294967296), (1.0, 1.0 + 1e-12), (2**60, 2**60 + 1)])
+def test_close_levels_are_the_same_by_every_way_in(levels: tuple[float, float]) -> None:
+    space = Space([Option(name="limit", type="ordinal", values=levels)])
+    rows = [{"limit": level} for level in levels]
+    for frame in (space.frame(rows), space.typed(pd.DataFrame(rows)), space.typed(pd.DataFrame(rows, dtype=object))):
+        assert space.configurations(frame) == rows
+    assert all(space.violations(row) == [] for row in rows)
+
+
 def test_a_frame_keeps_what_is_no_level_for_is_valid_to_find() -> None:
     space = runtime_space()
     frame = space.frame([space.default_configuration() | {"mode": "turbo", "intra_threads": 99}])
