@@ -226,13 +226,13 @@ class Dataset:
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hex digits over the content: environment, options, properties, rows in their order.
+        """Sixteen hex digits over the content: environment, space, properties, rows in their order.
 
-        The notes and the name of the environment do not count.
+        Notes, descriptions and the names of environment and space do not count.
         """
         digest = hashlib.sha256()
-        units = {name: declared.unit for name, declared in sorted(self.properties.items())}
-        digest.update(json.dumps([self.environment.fingerprint, list(self.space.names), units]).encode())
+        properties = {name: [known.unit, known.direction] for name, known in sorted(self.properties.items())}
+        digest.update(json.dumps([self.environment.fingerprint, self.space.key, properties]).encode())
         for name in self.space.names:
             digest.update(_column_bytes(self.configurations[name]))
         for mapping in (self.responses, self.log_se):
@@ -357,7 +357,7 @@ def _column_bytes(column: "pd.Series[Any]") -> bytes:
         return column.to_numpy(dtype=np.float64).tobytes()
     # Codes in order of appearance and the levels they stand for: as telling as the texts, and far shorter.
     codes, levels = pd.factorize(column)
-    return json.dumps([str(level) for level in levels]).encode() + np.asarray(codes, dtype=np.int64).tobytes()
+    return json.dumps(levels.tolist()).encode() + np.asarray(codes, dtype=np.int64).tobytes()
 
 
 def _listed(names: Iterable[object]) -> str:

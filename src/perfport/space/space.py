@@ -14,7 +14,10 @@ Example:
     ["constraint 'threads * streams <= cores' does not hold"]
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
@@ -189,6 +192,16 @@ class Space:
     def rules(self) -> Rules:
         """Conditions, forbidden combinations and constraints as parsed expressions."""
         return self._rules
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hex digits over the options in their order, the rules and the constants.
+
+        The name of the space and the descriptions of the options do not count.
+        """
+        for_people = {"name": True, "options": {"__all__": {"description"}}}
+        content = self._document.model_dump(mode="json", exclude=for_people)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def option(self, name: str) -> Option:
         """Return the option of that name.

@@ -222,6 +222,42 @@ def test_the_key_sees_every_column(column: str) -> None:
     assert Dataset(**fields()).key != Dataset(**fields(**{column: changed[column]})).key
 
 
+def option(**changes: Any) -> Option:
+    return Option(**({"name": "threads", "type": "ordinal", "values": (1, 2, 4)} | changes))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Space([option(type="categorical")]),
+        Space([option(scale="log")]),
+        Space([option(group="cores")]),
+        Space([option(values=(1, 2, 4, 8))]),
+        Space([option()], forbidden=["threads == 4"]),
+        Space([option()], constraints=["threads < cores"], constants={"cores": 8}),
+    ],
+)
+def test_the_key_sees_the_whole_space(space: Space) -> None:
+    assert Dataset(**fields(space=Space([option()]))).key != Dataset(**fields(space=space)).key
+
+
+def test_the_key_sees_which_way_is_better_and_no_description() -> None:
+    space = Space([option(description="worker threads")], name="runtime")
+    properties = {TIME: Property(TIME, "s", description="of one call")}
+    one = Dataset(**fields(space=Space([option()])))
+    assert Dataset(**fields(space=space, properties=properties)).key == one.key
+    assert Dataset(**fields(space=Space([option()]), properties={TIME: Property(TIME, "s", "maximise")})).key != one.key
+
+
+def test_the_key_tells_a_number_from_a_text() -> None:
+    space = Space([Option(name="mode", type="categorical", values=(1, "1"))])
+    one, other = (
+        Dataset(**fields(space=space, configurations=pd.DataFrame({"mode": levels}, dtype=object)))
+        for levels in ([1, "1"], ["1", 1])
+    )
+    assert one.key != other.key
+
+
 def test_the_key_does_not_depend_on_how_pandas_holds_a_level() -> None:
     floats = pd.DataFrame({"threads": [1.0, 2.0]})
     assert Dataset(**fields()).key == Dataset(**fields(configurations=floats)).key

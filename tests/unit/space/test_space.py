@@ -266,7 +266,9 @@ def test_spaces_are_values() -> None:
     copy = pickle.loads(pickle.dumps(space))  # noqa: S301  # our own bytes
     assert copy == space == runtime_space()
     assert hash(copy) == hash(space)
+    assert copy.key == space.key
     assert space != Space(OPTIONS)
+    assert space.key != Space(OPTIONS).key
     assert len(space) == 7
     assert "mode" in space
     assert "Mode" not in space

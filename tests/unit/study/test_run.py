@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 from tests.unit.study.samples import Broken, Deadly, NotANumber, Peeking, environments, spec
 from tests.unit.transfer.samples import FRAME, dataset, log_time, noisy
 
+from perfport.data.dataset import Dataset
 from perfport.errors import LeakError, PerfError, StoreError, UsageError
 from perfport.executors import Outcome, ProcessExecutor, SerialExecutor
+from perfport.space.space import Space
 from perfport.study.cells import choose_rows
 from perfport.study.guard import GuardedTarget
 from perfport.study.results import COLUMNS, Results
@@ -53,8 +56,6 @@ def test_every_cell_has_a_row_with_its_errors_and_its_cost(tmp_path: Path) -> No
 
 
 def test_seconds_of_measuring_are_counted_where_they_are_known(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     def timed(system: str, name: str) -> Any:
         dataset = environments(system, name)
         return replace(dataset, cost_s=np.full(len(dataset), 2.5))
@@ -102,6 +103,21 @@ def test_other_data_are_other_cells(tmp_path: Path) -> None:
     ran(tmp_path)
     moved = run_study(spec(), tmp_path, data=lambda system, name: environments(system, {"old": "mid"}.get(name, name)))
     assert moved.n_computed == 8
+
+
+def test_another_card_of_the_same_rows_makes_other_cells(tmp_path: Path) -> None:
+    ran(tmp_path)
+
+    def maximised(system: str, name: str) -> Dataset:
+        found = environments(system, name)
+        return replace(found, properties={key: replace(p, direction="maximise") for key, p in found.properties.items()})
+
+    def grouped(system: str, name: str) -> Dataset:
+        found = environments(system, name)
+        return replace(found, space=Space([o.model_copy(update={"group": "all"}) for o in found.space.options]))
+
+    for data in (maximised, grouped):
+        assert run_study(spec(), tmp_path, data=data).n_computed == 8
 
 
 def test_a_study_that_was_stopped_goes_on_where_it_stopped(tmp_path: Path) -> None:
