@@ -149,7 +149,7 @@ def fit_influence_model(
         max_terms: Most terms to select; by default half the rows.
         heredity: Whether an interaction needs main effects of all ("strong"), one ("weak") or none of
             its options beside it.
-        forms: Which forms a numeric option may take.
+        forms: Which forms a numeric option may take: "level", "log" or "reciprocal", at least one.
 
     Raises:
         UsageError: If the dataset has no such property, or a setting is not known.
@@ -160,6 +160,10 @@ def fit_influence_model(
     _check_name("scale", scale, ("linear", "log"))
     _check_name("selection", selection, ("stepwise", "forward", "ridge"))
     _check_name("heredity", heredity, ("none", "weak", "strong"))
+    if not forms:
+        raise UsageError(f"forms is empty; give one or more of {', '.join(FORMS)}")
+    for form in forms:
+        _check_name("form", form, FORMS)
     rows, notes = usable_rows(dataset, property)
     y = rows.response(property)
     target = np.log(y) if scale == "log" else y

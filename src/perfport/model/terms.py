@@ -8,7 +8,7 @@ different options. An inactive option gives 0, so whatever it would contribute i
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import pandas as pd
@@ -73,7 +73,9 @@ class Factor:
         inside = np.where(x > 0, x, 1.0)
         if self.form == "log":
             return np.where(x > 0, np.log(inside), 0.0)
-        return np.where(x > 0, 1.0 / np.maximum(inside, self.least), 0.0)
+        if self.form == "reciprocal":
+            return np.where(x > 0, 1.0 / np.maximum(inside, self.least), 0.0)
+        assert_never(self.form)
 
     @property
     def text(self) -> str:

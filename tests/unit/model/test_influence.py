@@ -223,6 +223,9 @@ def test_a_missing_option_is_named() -> None:
         ({"heredity": "full"}, "known are none, weak, strong"),
         ({"criterion": "r2"}, "known are aic"),
         ({"max_order": 0}, "1 .main effects. or more"),
+        ({"forms": ["square"]}, "unknown form 'square': known are level, log, reciprocal"),
+        ({"forms": ["level", "is"]}, "unknown form 'is'"),
+        ({"forms": []}, "forms is empty; give one or more of level, log, reciprocal"),
     ],
 )
 def test_unknown_settings_are_refused(wrong: dict[str, object], says: str) -> None:
