@@ -301,7 +301,7 @@ class ArdKernel:
         """Return the kernel without noise, shape (len(A), len(B))."""
         K = self.amplitude * self.similarity(A, B) + self.constant
         if self.linear:
-            K += (self.linear / A.shape[1]) * (A @ B.T)
+            K += (self.linear / max(A.shape[1], 1)) * (A @ B.T)
         return K
 
     def gram(self, X: FloatArray) -> FloatArray:
@@ -312,7 +312,7 @@ class ArdKernel:
 
     def variance(self, X: FloatArray) -> FloatArray:
         """Return the prior variance of a reading at each row, noise included, shape (n,)."""
-        linear = self.linear / X.shape[1] * np.einsum("ij,ij->i", X, X) if self.linear else 0.0
+        linear = self.linear / max(X.shape[1], 1) * np.einsum("ij,ij->i", X, X) if self.linear else 0.0
         return np.asarray(self.amplitude + self.constant + self.noise + linear + np.zeros(len(X)))
 
 
@@ -320,7 +320,7 @@ def ard_objective(X: FloatArray, y: FloatArray, prior: ArdPrior, known_noise: Fl
     """Return q -> (negative log posterior, gradient) of the ARD GP; q = amplitude, noise, [linear], weights."""
     n, d = X.shape
     squares = np.square(X)
-    linear_gram = X @ X.T / d if prior.linear else None
+    linear_gram = X @ X.T / max(d, 1) if prior.linear else None
     diagonal = np.arange(n)
 
     def objective(q: FloatArray) -> tuple[float, FloatArray]:

@@ -329,8 +329,5 @@ def _encoded(encoder: Encoder, configurations: pd.DataFrame) -> FloatArray:
     rows; of 5 to 20 rows it is mostly chance, and a learner bends by itself (over 66 published
     environments 40 instead of 62 % error for the process from 5 rows, 16 instead of 18 from 20).
     """
-    kept = [at for at, column in enumerate(encoder.columns) if column.primary or column.kind == "active"]
-    # Where no option varies there is nothing to learn from, but still a mean to predict.
-    if not kept:
-        return np.zeros((len(configurations), 1))
+    kept = [at for at, column in enumerate(encoder.columns) if column.primary or column.kind in ("active", "none")]
     return np.round(encoder.transform(configurations)[:, kept], _DECIMALS)

@@ -28,7 +28,7 @@ from perfport.space.space import Space
 __all__ = ["ColumnInfo", "ColumnKind", "Encoder", "level_codes", "numeric_levels"]
 
 FloatArray = NDArray[np.float64]
-ColumnKind = Literal["level", "linear", "log", "reciprocal", "log1p", "square", "active", "count"]
+ColumnKind = Literal["level", "linear", "log", "reciprocal", "log1p", "square", "active", "count", "none"]
 
 MAX_LEVEL_COLUMNS = 40  # more levels than this and the option is an identifier, not a factor
 WIDE_RANGE = 4.0  # largest over smallest level from which a positive option is seen on a log scale
@@ -43,7 +43,8 @@ class ColumnInfo:
 
     Attributes:
         option: Name of the option; of the group for a count column.
-        kind: How the level became a number.
+        kind: How the level became a number; "none" for the column of zeros that stands alone where no
+            option has a column.
         primary: True for the column that carries the option by itself (the first of a numeric
             option, every level and count column), False for a curvature column beside it.
         level: The level a "level" or "count" column stands for; None otherwise.
@@ -95,10 +96,13 @@ class Encoder:
                 column = counts[:, position]
                 if column.std() > 0:
                     self._add(ColumnInfo(group, "count", primary=True, level=level), column, column)
+        if not self._columns:
+            # Constants and identifiers have none, but a learner needs something to look at: no row differs.
+            self._columns.append(_Column(ColumnInfo("", "none", primary=False), mean=0.0, sd=1.0))
 
     @property
     def columns(self) -> tuple[ColumnInfo, ...]:
-        """What each column stands for, in the order of `transform`."""
+        """What each column stands for, in the order of `transform`; at least one."""
         return tuple(column.info for column in self._columns)
 
     @property
@@ -211,6 +215,8 @@ class Encoder:
         self, info: ColumnInfo, configurations: pd.DataFrame
     ) -> dict[tuple[str, ColumnKind, Level | None], FloatArray]:
         """Return the columns, not yet standardised, that share the work with `info`."""
+        if info.kind == "none":
+            return {(info.option, info.kind, info.level): np.zeros(len(configurations))}
         if info.kind == "count":
             members, levels = self._groups[info.option]
             counts = self._counts(configurations, members, levels)

@@ -105,3 +105,13 @@ def test_keys_are_equal_for_equal_configurations_only() -> None:
     grid = pd.DataFrame({"a": np.repeat(np.arange(300), 300), "b": np.tile(np.arange(300), 300)})
     space = Space([Option(name=name, type="integer", lower=0, upper=300) for name in "ab"])
     assert len(np.unique(Encoder(space, fitted_on=grid).keys(grid))) == len(grid)
+
+
+def test_where_no_option_has_a_column_one_of_zeros_stands_for_them() -> None:
+    names = tuple(f"n{at:02d}" for at in range(50))
+    space = Space([Option(name="network", type="categorical", values=names), OPTIONS[5]])
+    frame = space.sample(20, np.random.default_rng(0))
+    encoder = Encoder(space, fitted_on=frame)
+    assert [(column.option, column.kind, column.primary) for column in encoder.columns] == [("", "none", False)]
+    np.testing.assert_array_equal(encoder.transform(frame), np.zeros((20, 1)))
+    assert len(np.unique(encoder.keys(frame))) == 20

@@ -184,6 +184,36 @@ def test_equal_responses_and_constant_options_are_survived() -> None:
         np.testing.assert_allclose(model.predict(frame), 2.0, rtol=0.2)
 
 
+NETWORKS = pd.DataFrame({"network": [f"n{at:02d}" for at in range(50)]})
+IDENTIFIED = np.exp(np.random.default_rng(0).normal(size=50))
+
+
+@pytest.mark.parametrize("strategy", ["auto", "influence", "tradaboost", "scaled"])
+def test_an_identifier_alone_tells_rows_apart(strategy: str) -> None:
+    source = dataset(IDENTIFIED, "source", NETWORKS)
+    target = dataset(2.0 * IDENTIFIED, "target", NETWORKS)
+    predicted = transfer(
+        sources=[source], target=target.take([3, 9, 20, 41]), property="time_s", strategy=strategy
+    ).predict(NETWORKS)
+    assert np.all(np.isfinite(predicted) & (predicted > 0))
+    if strategy in ("auto", "scaled"):
+        np.testing.assert_allclose(predicted, 2.0 * IDENTIFIED, rtol=0.01)
+    assert len(propose(sources=[source], candidates=NETWORKS, property="time_s", budget=4)) == 4
+
+
+@pytest.mark.parametrize("strategy", ["auto", "influence", "tradaboost", "scaled"])
+@pytest.mark.parametrize("n_sources", [0, 1])
+def test_options_that_are_all_constant_leave_a_mean(strategy: str, n_sources: int) -> None:
+    if strategy == "scaled" and not n_sources:
+        pytest.skip("nothing to scale")
+    frame = pd.DataFrame({"threads": [1] * 3, "pinned": [True] * 3})
+    source = dataset(np.array([0.9, 1.0, 1.1]), "source", frame)
+    target = dataset(np.array([1.8, 2.0, 2.2]), "target", frame)
+    model = transfer(sources=[source] * n_sources, target=target, property="time_s", strategy=strategy)
+    np.testing.assert_allclose(model.predict(frame), 2.0, rtol=0.11)
+    assert propose(sources=[source], candidates=frame, property="time_s", budget=1).tolist() == [0]
+
+
 def test_duplicate_rows_with_different_values_are_survived() -> None:
     twice = pd.concat([FRAME.iloc[ROWS[:6]]] * 2, ignore_index=True)
     target = dataset(noisy(log_time(twice), 4, sd=0.05), "target", twice)
