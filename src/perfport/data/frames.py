@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,7 @@ def level_column(option: Option, column: "pd.Series[Any]") -> "pd.Series[Any] | 
 
     Inactive cells (None, NaN) are legal.
     """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+    column = _without_categories(column)
     cells = positions_of(option, column)
     wrong = np.flatnonzero(cells == NOT_A_LEVEL if cells.dtype == np.int32 else np.isinf(cells))
     if len(wrong) == 0:
@@ -52,10 +52,11 @@ def levels_of(option: Option, column: "pd.Series[Any]") -> list[Level | None]:
 def infer_options(frame: pd.DataFrame, chosen: Sequence[str | Option]) -> list[Option]:
     """Return an option a chosen column, with the levels found where only a name is given.
 
-    Booleans become boolean options, texts categorical ones, few numbers an ordinal list, many a range.
+    Booleans become boolean options, texts (beside numbers or not) categorical ones, few numbers an ordinal list, many
+    a range.
 
     Raises:
-        UsageError: If a column does not exist, is empty, or has a missing level.
+        UsageError: If a column does not exist, is empty, or holds a missing level or what cannot be one.
     """
     return [item if isinstance(item, Option) else _inferred(frame, item) for item in chosen]
 
@@ -63,20 +64,51 @@ def infer_options(frame: pd.DataFrame, chosen: Sequence[str | Option]) -> list[O
 def _inferred(frame: pd.DataFrame, name: str) -> Option:
     if name not in frame.columns:
         raise UsageError(f"the frame has no column '{name}'; its columns are {', '.join(map(str, frame.columns))}")
-    column = frame[name]
+    column = _without_categories(frame[name])
     if column.isna().any():
         row = int(np.flatnonzero(column.isna())[0])
         raise UsageError(
             f"row {row}: option '{name}' has no level; give a space with a condition if it may be inactive"
         )
-    found = [value.item() if isinstance(value, np.generic) else value for value in pd.unique(column)]
-    if not found:
+    kinds = [_kind(cell) for cell in column.array] if column.dtype == object else [_kind(cell) for cell in column[:1]]
+    if not kinds:
         raise UsageError(f"column '{name}' has no rows, so its levels are not known; give a space")
-    if all(isinstance(value, bool) for value in found):
+    odd = "" if "" in kinds else "boolean"
+    if odd in kinds and set(kinds) != {"boolean"}:
+        row = kinds.index(odd)
+        level = column.iloc[row]
+        what = f"of type {type(level).__name__}, which is no level" if odd == "" else "a boolean beside other levels"
+        raise UsageError(
+            f"row {row}: option '{name}': {level!r} is {what}; give booleans alone, or numbers and texts: convert the "
+            "column with astype(str) or to a number",
+            row=row,
+            option=name,
+        )
+    found = [_plain(value) for value in pd.unique(column)]
+    if kinds[0] == "boolean":
         return Option(name=name, type="boolean")
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
-        whole = all(float(value).is_integer() for value in found)
+    if "text" not in kinds:
         if len(found) <= MOST_LISTED_LEVELS:
             return Option(name=name, type="ordinal", values=tuple(sorted(found)))
+        whole = all(isinstance(value, int) or value.is_integer() for value in found)
         return Option(name=name, type="integer" if whole else "float", lower=min(found), upper=max(found))
-    return Option(name=name, type="categorical", values=tuple(sorted(str(value) for value in found)))
+    by_text = sorted(found, key=lambda value: (str(value), isinstance(value, str)))
+    return Option(name=name, type="categorical", values=tuple(by_text))
+
+
+def _without_categories(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    return column.astype(column.cat.categories.dtype) if isinstance(column.dtype, pd.CategoricalDtype) else column
+
+
+def _kind(cell: object) -> str:
+    """Return what a cell of a column without missing cells is: "boolean", "number" or "text"; "" for anything else."""
+    if isinstance(cell, bool | np.bool_):
+        return "boolean"
+    # NumPy counts spans of time among its integers.
+    if isinstance(cell, int | float | Decimal | np.integer | np.floating) and not isinstance(cell, np.timedelta64):
+        return "number"
+    return "text" if isinstance(cell, str) else ""
+
+
+def _plain(level: Any) -> Any:
+    return float(level) if isinstance(level, Decimal) else level.item() if isinstance(level, np.generic) else level

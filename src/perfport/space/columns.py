@@ -16,6 +16,7 @@ mixed     object             object with None
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,8 @@ Block = dict[str, Cells]
 
 INACTIVE = -1
 NOT_A_LEVEL = -2
+_NO_LEVEL = object()
+_PLAIN = frozenset({str, int, float, type(None)})
 
 
 def n_rows(block: Mapping[str, Cells]) -> int:
@@ -94,18 +97,34 @@ def positions_of(option: Option, column: "pd.Series[Any]") -> Cells:
         Positions, int32, `INACTIVE` or `NOT_A_LEVEL` where there is none; for a range the numbers
         themselves, float64, NaN where inactive and infinite where they are outside of it.
     """
-    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    # Booleans and complex numbers are numeric as well, but no numbers here.
+    is_number = pd.api.types.is_numeric_dtype(column) and column.dtype.kind not in "bc"
     if is_number and option.is_numeric:
         if option.levels is not None:
             return _positions_of_numbers(option, column)
         return _numbers_in_range(option, column.to_numpy(dtype=np.float64, na_value=np.nan))
-    codes, uniques = pd.factorize(column)  # -1 stands for a missing value here, too
+    codes, uniques = _factorised(option, column)
     if option.levels is None:
         known = [float(level) if option.contains(level) else np.inf for level in uniques]
         return np.array([*known, np.nan], dtype=np.float64)[codes]
     positions = [option.code(level) for level in uniques]
     table = [NOT_A_LEVEL if position is None else position for position in positions]
     return np.array([*table, INACTIVE], dtype=np.int32)[codes]
+
+
+def _factorised(option: Option, column: "pd.Series[Any]") -> tuple[NDArray[np.intp], Any]:
+    """Return the position of every cell among the distinct cells, -1 for a missing one, and these cells."""
+    known = _PLAIN | {bool} if option.kind == "boolean" else _PLAIN
+    if column.dtype == object and not known.issuperset(map(type, column.array)):
+        # Pandas takes True for 1, and cannot look up a list; both become an object that is no level.
+        column = pd.Series([cell if _may_be_level(option, cell) else _NO_LEVEL for cell in column.array], dtype=object)
+    return pd.factorize(column)
+
+
+def _may_be_level(option: Option, cell: object) -> bool:
+    if isinstance(cell, bool | np.bool_):
+        return option.kind == "boolean"
+    return cell is None or cell is pd.NA or cell is pd.NaT or isinstance(cell, str | int | float | Decimal | np.number)
 
 
 def column_of(option: Option, cells: Cells) -> "pd.Series[Any]":

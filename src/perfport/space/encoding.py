@@ -149,7 +149,7 @@ class Encoder:
                 hashes = pd.util.hash_array(_to_float(cells) + 0.0, categorize=False)
             else:
                 place, distinct = pd.factorize(cells)
-                texts = np.array([*(str(level) for level in distinct), ""], dtype=object)
+                texts = np.array([*(_key_text(level) for level in distinct), ""], dtype=object)
                 hashes = pd.util.hash_array(texts, categorize=False)[place]
             keys += _mix(hashes.astype(np.uint64) * factor)
         return keys
@@ -258,10 +258,10 @@ def level_codes(option: Option, cells: pd.Series, levels: Sequence[Level]) -> ND
         place = np.clip(np.searchsorted(numbers[order], values), 0, len(numbers) - 1)
         codes: NDArray[np.int64] = np.where(numbers[order][place] == values, order[place], -1)
         return codes
-    # Texts are compared once a distinct text, not once a row: tables have many rows and few levels.
+    # Looked up once a distinct level, not once a row: tables have many rows and few levels. 1 is not "1".
     place, distinct = pd.factorize(cells)
-    known_texts = {_text(level): position for position, level in enumerate(levels)}
-    positions = [known_texts.get(_text(level), -1) for level in distinct]
+    known = {level: position for position, level in enumerate(levels)}
+    positions = [known.get(level, -1) for level in distinct]
     return np.asarray([*positions, -1], dtype=np.int64)[place]
 
 
@@ -286,7 +286,9 @@ def _known_levels(option: Option, cells: pd.Series) -> list[Level]:
     levels = list(known.values())
     if _all_numbers(levels):
         return sorted(levels, key=float)
-    return levels if option.type == "ordinal" else sorted(levels, key=str)
+    return (
+        levels if option.type == "ordinal" else sorted(levels, key=lambda level: (str(level), isinstance(level, str)))
+    )
 
 
 def _is_ordered(option: Option) -> bool:
@@ -297,8 +299,11 @@ def _all_numbers(levels: Iterable[Level]) -> bool:
     return all(isinstance(level, bool | int | float) for level in levels)
 
 
-def _text(level: object) -> str | None:
-    return None if level is None else str(level)
+def _key_text(level: Level) -> str:
+    """Return a text of its own for every level; "" stands for a missing one."""
+    if isinstance(level, str):
+        return level or "\0"
+    return f"\0{float(level)!r}"
 
 
 def _to_float(cells: pd.Series) -> FloatArray:

@@ -12,6 +12,7 @@ Example:
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -41,7 +42,11 @@ def same_number(first: float, second: float) -> bool:
 
 
 def _plain(value: object) -> object:
-    """Turn a NumPy scalar, which pandas hands out freely, into the Python value it stands for."""
+    """Turn a NumPy scalar or decimal, which data frames hand out, into the Python value it stands for."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return value  # no level, though NumPy would unpack it to its nanoseconds
     return value.item() if hasattr(value, "item") and hasattr(value, "dtype") else value
 
 

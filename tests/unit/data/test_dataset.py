@@ -1,6 +1,8 @@
 import gc
 import pickle
 import weakref
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -89,6 +91,50 @@ def test_a_missing_level_is_refused_by_row() -> None:
     frame = hand_made().assign(mode=pd.Series(["none", None, "fast"]))
     with pytest.raises(UsageError, match="row 1: option 'mode' has no level"):
         Dataset.from_frame(frame, properties=[TIME])
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        (pd.date_range("2020", periods=3), "row 0: option 'mode': Timestamp.* is of type Timestamp, which is no level"),
+        (pd.to_timedelta([1, 2, 3], unit="s"), "is of type Timedelta"),
+        ([date(2020, 1, day) for day in (1, 2, 3)], "is of type date"),
+        (pd.interval_range(0, 3), "is of type Interval"),
+        (pd.Categorical(pd.interval_range(0, 3)), "is of type Interval"),
+        ([1.0, 2j, 3.0], "is of type complex128"),
+        ([(1, 2), (3, 4), (1, 2)], "is of type tuple"),
+        (["a", 1, [3]], r"row 2: option 'mode': \[3\] is of type list, which is no level; .* astype\(str\)"),
+        (["a", True, 1], "row 1: option 'mode': True is a boolean beside other levels"),
+        ([True, 1, 0], "row 0: option 'mode': True is a boolean beside other levels"),
+        ([10**400, 1, 2], "does not fit 64 bits"),
+    ],
+)
+def test_what_can_be_no_level_is_named_by_its_row_and_kind(cells: Any, text: str) -> None:
+    frame = pd.DataFrame({"mode": cells, TIME: [0.9, 0.5, 0.4]})
+    with pytest.raises(UsageError, match=text):
+        Dataset.from_frame(frame, properties=[TIME])
+
+
+@pytest.mark.parametrize("cells", [[[1], [2], [1]], [(1, [2]), 1, 2], [1, True, 2], [1 + 1j, 1, 2]])
+def test_what_can_be_no_level_is_no_level_of_a_given_space_either(cells: list[object]) -> None:
+    frame = pd.DataFrame({"mode": pd.Series(cells, dtype=object), TIME: [0.9, 0.5, 0.4]})
+    space = Space([Option(name="mode", type="ordinal", values=(1, 2))])
+    with pytest.raises(UsageError, match=r"is not a level; its levels are 1, 2"):
+        Dataset.from_frame(frame, properties=[TIME], space=space)
+
+
+def test_decimals_are_numbers() -> None:
+    frame = pd.DataFrame({"clock": [Decimal("1.5"), Decimal(2), Decimal("1.5")], TIME: [0.9, 0.5, 0.4]})
+    dataset = Dataset.from_frame(frame, properties=[TIME])
+    assert dataset.space.option("clock").levels == (1.5, 2.0)
+    assert dataset.configurations["clock"].tolist() == [1.5, 2.0, 1.5]
+
+
+def test_numbers_beside_texts_stay_numbers() -> None:
+    frame = pd.DataFrame({"mode": ["x", 1, "1", np.int64(2)], TIME: [0.9, 0.5, 0.4, 0.3]})
+    dataset = Dataset.from_frame(frame, properties=[TIME])
+    assert dataset.space.option("mode").levels == (1, "1", 2, "x")
+    assert dataset.configurations["mode"].tolist() == ["x", 1, "1", 2]
 
 
 def fields(**changes: Any) -> dict[str, Any]:

@@ -115,3 +115,15 @@ def test_where_no_option_has_a_column_one_of_zeros_stands_for_them() -> None:
     assert [(column.option, column.kind, column.primary) for column in encoder.columns] == [("", "none", False)]
     np.testing.assert_array_equal(encoder.transform(frame), np.zeros((20, 1)))
     assert len(np.unique(encoder.keys(frame))) == 20
+
+
+def test_a_number_is_not_the_text_that_writes_it() -> None:
+    space = Space([Option(name="mode", type="categorical", values=(1, "1", "x", ""))])
+    frame = pd.DataFrame({"mode": [1, "1", "x", "", None]}, dtype=object)
+    encoder = Encoder(space, fitted_on=frame)
+    assert len(np.unique(encoder.keys(frame))) == 5
+    levels = [at for at, column in enumerate(encoder.columns) if column.kind == "level"]
+    np.testing.assert_array_equal(encoder.transform(frame)[:, levels].argmax(axis=1)[:4], [1, 2, 3, 0])
+    as_float = frame.replace({1: 1.0})
+    np.testing.assert_array_equal(encoder.keys(as_float), encoder.keys(frame))
+    np.testing.assert_array_equal(encoder.transform(as_float), encoder.transform(frame))
