@@ -25,7 +25,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from perfport.data.environment import Environment
-from perfport.data.frames import LevelProblem, infer_options, level_column
+from perfport.data.frames import LevelProblem, check_column_names, infer_options, level_column, numbers_of
 from perfport.data.measurement import FloatArray, Property, Status, unit_of
 from perfport.errors import UsageError
 from perfport.space.options import Option
@@ -123,13 +123,14 @@ class Dataset:
             environment: Where it was measured, or just a name for it.
 
         Raises:
-            UsageError: If a column is missing, or a level or a response is not legal; names the row.
+            UsageError: If a column is missing or named twice, or a level or a response is not legal; names the row.
         """
+        check_column_names(frame)
         declared = _declared(properties)
         if options is not None and space is not None:
             raise UsageError("give options or space, not both")
         if space is None:
-            chosen = options if options is not None else [str(name) for name in frame.columns if name not in declared]
+            chosen = options if options is not None else [name for name in frame.columns if name not in declared]
             space = Space(options=infer_options(frame, chosen))
         missing = [name for name in (*space.names, *declared) if name not in frame.columns]
         if missing:
@@ -140,7 +141,7 @@ class Dataset:
             environment=Environment(environment) if isinstance(environment, str) else environment,
             properties=declared,
             configurations=frame[list(space.names)].reset_index(drop=True),
-            responses={name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in declared},
+            responses={name: frame[name].to_numpy() for name in declared},
             notes=frame[rest].reset_index(drop=True) if rest else None,
         )
 
@@ -273,7 +274,7 @@ def _checked_configurations(space: Space, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _column(label: str, values: ArrayLike, n: int) -> FloatArray:
     """Return a read-only copy, shape (n,), each value NaN or finite and not negative."""
-    column = np.array(values, dtype=np.float64)
+    column = numbers_of(label, values)
     if column.shape != (n,):
         raise UsageError(f"{label} has shape {column.shape}, the configurations have {n} rows; give one value a row")
     wrong = np.flatnonzero((column < 0) | np.isinf(column))

@@ -7,12 +7,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from perfport.data.cells import number
+from perfport.data.measurement import FloatArray
 from perfport.errors import UsageError
 from perfport.space.columns import INACTIVE, NOT_A_LEVEL, column_of, positions_of
 from perfport.space.options import Level, Option
 
-__all__ = ["MOST_LISTED_LEVELS", "LevelProblem", "infer_options", "level_column", "levels_of"]
+__all__ = [
+    "MOST_LISTED_LEVELS",
+    "LevelProblem",
+    "check_column_names",
+    "infer_options",
+    "level_column",
+    "levels_of",
+    "numbers_of",
+]
 
 # More numbers than this in one column are a range, not a list of levels (clock tables have up to about 50 steps).
 MOST_LISTED_LEVELS = 64
@@ -47,6 +58,43 @@ def levels_of(option: Option, column: "pd.Series[Any]") -> list[Level | None]:
     if option.levels is None:
         return [None if np.isnan(number) else float(number) for number in cells]
     return [None if code == INACTIVE else option.levels[code] for code in cells]
+
+
+def check_column_names(frame: pd.DataFrame) -> None:
+    """Raise unless the columns can be told apart by text.
+
+    Raises:
+        UsageError: If a name is no text, or names two columns.
+    """
+    unnamed = [name for name in frame.columns if not isinstance(name, str)]
+    if unnamed:
+        raise UsageError(
+            f"column {unnamed[0]!r} has a name of type {type(unnamed[0]).__name__}; names are texts: rename the "
+            "columns, for instance with frame.rename(columns=str)"
+        )
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise UsageError(f"the frame has two columns '{twice}'; rename or drop one")
+
+
+def numbers_of(label: str, cells: ArrayLike) -> FloatArray:
+    """Return cells as numbers, NaN where missing, of the same shape; texts count as the finite numbers they state.
+
+    Raises:
+        UsageError: If a cell is or states no number (a date or a complex number is none); names the row.
+    """
+    array = np.asarray(cells)
+    if array.dtype.kind in "biuf":
+        return array.astype(np.float64)
+    values = [_number(cell) for cell in array.ravel()]
+    if None in values:
+        row = values.index(None)
+        raise UsageError(
+            f"row {row}: {label} is {array.ravel()[row]!r}; values are numbers, or NaN where there is none: convert "
+            "the column to numbers",
+            row=row,
+        )
+    return np.array(values, dtype=np.float64).reshape(array.shape)
 
 
 def infer_options(frame: pd.DataFrame, chosen: Sequence[str | Option]) -> list[Option]:
@@ -108,6 +156,23 @@ def _kind(cell: object) -> str:
     if isinstance(cell, int | float | Decimal | np.integer | np.floating) and not isinstance(cell, np.timedelta64):
         return "number"
     return "text" if isinstance(cell, str) else ""
+
+
+def _number(cell: Any) -> float | None:
+    """Return a cell as a number, NaN if it is missing, None if it is none."""
+    if isinstance(cell, str):
+        stated = number(cell)
+        return None if stated is None else _as_float(stated)
+    if _kind(cell) in ("number", "boolean"):
+        return _as_float(cell)
+    return np.nan if cell is None or cell is pd.NA or cell is pd.NaT else None
+
+
+def _as_float(cell: Any) -> float | None:
+    try:
+        return float(cell)
+    except OverflowError:  # an integer beyond every float
+        return None
 
 
 def _plain(level: Any) -> Any:

@@ -123,6 +123,58 @@ def test_what_can_be_no_level_is_no_level_of_a_given_space_either(cells: list[ob
         Dataset.from_frame(frame, properties=[TIME], space=space)
 
 
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.9, "fast", 0.4], f"row 1: response '{TIME}' is 'fast'; values are numbers, or NaN"),
+        ([0.9, 0.5, ""], "row 2: .* is ''"),
+        ([0.9, "nan", 0.4], "row 1: .* is 'nan'"),
+        ([0.9, 0.5 + 1j, 0.4], "row 0: .* is .*0.9"),
+        (pd.to_timedelta([1, 2, 3], unit="s"), "row 0: .* is np.timedelta64"),
+        (pd.Series(pd.to_timedelta([1, 2, 3], unit="s"), dtype=object), "row 0: .* is Timedelta"),
+        (pd.date_range("2020", periods=3), "row 0: .* is np.datetime64"),
+        ([[0.9], [0.5], [0.4]], r"row 0: .* is \[0.9\]"),
+        ([1, 10**400, 2], "row 1: response"),
+    ],
+)
+def test_a_response_that_is_no_number_is_named_by_its_row(values: Any, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        Dataset.from_frame(hand_made().assign(**{TIME: values}), properties=[TIME])
+    with pytest.raises(UsageError, match="row 0: cost_s is"):
+        Dataset(**fields(cost_s=["long", 1.0]))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.5, "0.25", None],
+        [Decimal("0.5"), 0.25, pd.NA],
+        pd.Series([0.5, 0.25, None], dtype="Float64"),
+        pd.Series([0.5, 0.25, None], dtype="float32"),
+        pd.Categorical([0.5, 0.25, None]),
+    ],
+)
+def test_responses_are_numbers_however_they_are_held(values: Any) -> None:
+    dataset = Dataset.from_frame(hand_made().assign(**{TIME: values}), properties=[TIME])
+    np.testing.assert_array_equal(dataset.responses[TIME], [0.5, 0.25, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        (["threads", "threads", "arena", TIME], "two columns 'threads'; rename or drop one"),
+        (["threads", "mode", TIME, TIME], f"two columns '{TIME}'"),
+        ([0, "mode", "arena", TIME], "column 0 has a name of type int; .* rename"),
+        ([("threads", ""), "mode", "arena", TIME], "of type tuple"),
+    ],
+)
+def test_columns_have_names_of_their_own(columns: list[object], text: str) -> None:
+    frame = hand_made()
+    frame.columns = pd.Index(columns, tupleize_cols=False)
+    with pytest.raises(UsageError, match=text):
+        Dataset.from_frame(frame, properties=[TIME])
+
+
 def test_decimals_are_numbers() -> None:
     frame = pd.DataFrame({"clock": [Decimal("1.5"), Decimal(2), Decimal("1.5")], TIME: [0.9, 0.5, 0.4]})
     dataset = Dataset.from_frame(frame, properties=[TIME])
