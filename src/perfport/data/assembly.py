@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from perfport.data.dataset import Dataset
-from perfport.data.folding import log_standard_error
+from perfport.data.folding import folded_reading, log_standard_error
 from perfport.data.frames import infer_options, levels_of
-from perfport.data.measurement import FloatArray, Measurement, Property, Status, configuration_key, unit_of
+from perfport.data.measurement import Measurement, Property, Status, configuration_key, unit_of
 from perfport.data.standing import standing, worst_grade
 from perfport.errors import NotEnoughDataError
 from perfport.space.options import Level
@@ -121,16 +121,7 @@ def _folded(group: Sequence[Measurement], name: str) -> tuple[float, float]:
     within = np.array(
         [measurement.log_se.get(name, log_standard_error(measurement.repetitions[name])) for measurement in found]
     )
-    return float(np.median(medians)), _error(within, medians)
-
-
-def _error(within: FloatArray, medians: FloatArray) -> float:
-    if len(within) == 1:
-        return float(within[0])
-    # Independent errors of b blocks average to 1/b of the root of their sum of squares.
-    known = within[np.isfinite(within)]
-    floor = float(np.sqrt(np.sum(known**2))) / len(within) if len(known) else 0.0
-    return float(np.maximum(log_standard_error(medians), floor))
+    return folded_reading(medians, within)
 
 
 def _outcome(group: Sequence[Measurement]) -> Measurement:

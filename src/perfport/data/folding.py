@@ -1,7 +1,5 @@
 """Several readings of one thing: their median, and how well it is known."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -9,7 +7,7 @@ from numpy.typing import NDArray
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Status
 
-__all__ = ["fold_replicates", "log_standard_error", "row_groups"]
+__all__ = ["configuration_numbers", "fold_replicates", "folded_reading", "log_standard_error"]
 
 # The median of many normal readings scatters sqrt(pi / 2) times as much as their mean; that of one or two is the mean.
 _MEDIAN_OVER_MEAN = float(np.sqrt(np.pi / 2))
@@ -31,13 +29,34 @@ def log_standard_error(values: FloatArray) -> float:
     return error if len(values) == 2 else error * _MEDIAN_OVER_MEAN
 
 
-def row_groups(configurations: pd.DataFrame) -> list[NDArray[np.intp]]:
-    """Return the row numbers of each distinct configuration, in order of first appearance."""
+def folded_reading(values: FloatArray, errors: FloatArray) -> tuple[float, float]:
+    """Return the median of independent readings of one thing, and the standard error of its logarithm.
+
+    Args:
+        values: Readings, shape (r,), r at least 1; NaN where there is none.
+        errors: Standard error of the logarithm of each, shape (r,), NaN where it is not known.
+
+    Returns:
+        NaN and NaN where there is no reading. The error of one reading is its own; that of several comes from their
+        scatter, but is never smaller than they say of themselves: two equal readings are not known exactly.
+    """
+    present = np.isfinite(values)
+    if not present.any():
+        return float("nan"), float("nan")
+    values, errors = values[present], errors[present]
+    if len(values) == 1:
+        return float(values[0]), float(errors[0])
+    # Independent errors of r readings average to 1/r of the root of their sum of squares.
+    known = errors[np.isfinite(errors)]
+    floor = float(np.sqrt(np.sum(known**2))) / len(values) if len(known) else 0.0
+    return float(np.median(values)), float(np.maximum(log_standard_error(values), floor))
+
+
+def configuration_numbers(configurations: pd.DataFrame) -> NDArray[np.intp]:
+    """Return the number of each row's configuration, counted from 0 in order of first appearance, shape (n,)."""
     # Levels become codes first: grouping by a hash of mixed dtypes would treat inactive cells (NaN) as different.
     codes = pd.DataFrame({name: pd.factorize(configurations[name])[0] for name in configurations.columns})
-    numbers = codes.groupby(list(codes.columns), sort=False).ngroup().to_numpy()
-    order = np.argsort(numbers, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []
+    return codes.groupby(list(codes.columns), sort=False).ngroup().to_numpy(dtype=np.intp)
 
 
 def fold_replicates(dataset: Dataset) -> Dataset:
@@ -46,39 +65,26 @@ def fold_replicates(dataset: Dataset) -> Dataset:
     A configuration with no replicate that is ok keeps its first outcome. Costs add up; notes are
     those of the first row kept.
     """
-    groups = row_groups(dataset.configurations)
-    if len(groups) == len(dataset):
+    numbers = configuration_numbers(dataset.configurations)
+    n_distinct = int(numbers.max(initial=-1)) + 1
+    if n_distinct == len(dataset):
         return dataset
+    groups = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
     is_ok = dataset.status == Status.OK.value
     kept = [rows[is_ok[rows]] if is_ok[rows].any() else rows[:1] for rows in groups]
     firsts = dataset.take([rows[0] for rows in kept])
+    folded = {
+        name: np.array([folded_reading(values[rows], dataset.log_se[name][rows]) for rows in kept])
+        for name, values in dataset.responses.items()
+    }
     return Dataset(
         space=dataset.space,
         environment=dataset.environment,
         properties=dataset.properties,
         configurations=firsts.configurations,
-        responses={name: _medians(values, kept) for name, values in dataset.responses.items()},
+        responses={name: found[:, 0] for name, found in folded.items()},
         status=firsts.status,
-        log_se={name: _errors(dataset, name, kept) for name in dataset.responses},
+        log_se={name: found[:, 1] for name, found in folded.items()},
         cost_s=np.array([dataset.cost_s[rows].sum() for rows in groups]),
         notes=firsts.notes,
-    )
-
-
-def _medians(values: FloatArray, groups: Sequence[NDArray[np.intp]]) -> FloatArray:
-    medians = np.full(len(groups), np.nan)
-    for place, rows in enumerate(groups):
-        present = values[rows][np.isfinite(values[rows])]
-        if len(present):
-            medians[place] = np.median(present)
-    return medians
-
-
-def _errors(dataset: Dataset, name: str, groups: Sequence[NDArray[np.intp]]) -> FloatArray:
-    values, known = dataset.responses[name], dataset.log_se[name]
-    return np.array(
-        [
-            known[rows[0]] if len(rows) == 1 else log_standard_error(values[rows][np.isfinite(values[rows])])
-            for rows in groups
-        ]
     )

@@ -8,7 +8,7 @@ import pandas as pd
 
 from perfport.data.cells import CsvTable, level_parser, lossless_column, read_csv
 from perfport.data.dataset import Dataset, StatusArray
-from perfport.data.folding import fold_replicates, row_groups
+from perfport.data.folding import configuration_numbers, fold_replicates
 from perfport.data.measurement import FloatArray, Status
 from perfport.data.schema import Card, EnvironmentCard, ObjectiveCard
 from perfport.data.table_space import environment_of, file_of, property_of
@@ -152,15 +152,18 @@ def _check_valid(table: CsvTable, dataset: Dataset) -> None:
 def _without_replicates(table: CsvTable, dataset: Dataset, *, declared: bool) -> Dataset:
     if declared:
         return fold_replicates(dataset)
-    kept = []
-    for rows in row_groups(dataset.configurations):
-        kept.append(rows[0])
-        for row in rows[1:]:
-            for name, values in dataset.responses.items():
-                if not np.array_equal(values[[rows[0]]], values[[row]], equal_nan=True):
-                    table.fail(
-                        int(row),
-                        f"the configuration of row {rows[0] + 1} again, with another {name} "
-                        f"({values[row]} and {values[rows[0]]}); name a repetition_column in the card to fold repeats",
-                    )
-    return dataset if len(kept) == len(dataset) else dataset.take(kept)
+    numbers = configuration_numbers(dataset.configurations)
+    _, firsts = np.unique(numbers, return_index=True)
+    if len(firsts) == len(dataset):
+        return dataset
+    again = np.setdiff1d(np.arange(len(dataset)), firsts)
+    for row in again[np.argsort(numbers[again], kind="stable")]:
+        first = firsts[numbers[row]]
+        for name, values in dataset.responses.items():
+            if not np.array_equal(values[[first]], values[[row]], equal_nan=True):
+                table.fail(
+                    int(row),
+                    f"the configuration of row {first + 1} again, with another {name} "
+                    f"({values[row]} and {values[first]}); name a repetition_column in the card to fold repeats",
+                )
+    return dataset.take(firsts)

@@ -17,7 +17,7 @@ from perfport.data.cells import level_text
 from perfport.data.dataset import Dataset
 from perfport.data.environment import FACETS, Environment
 from perfport.data.files import replaced_when_whole, sync
-from perfport.data.folding import row_groups
+from perfport.data.folding import configuration_numbers
 from perfport.data.frames import levels_of
 from perfport.data.measurement import Property, Status
 from perfport.data.schema import CARD_FILE, Card, card_text, read_card
@@ -169,8 +169,10 @@ def _free(wanted: str, taken: set[str]) -> str:
 
 
 def _check_no_replicates(dataset: Dataset) -> None:
-    again = next((rows for rows in row_groups(dataset.configurations) if len(rows) > 1), None)
-    if again is not None:
+    numbers = configuration_numbers(dataset.configurations)
+    counts = np.bincount(numbers)
+    if (counts > 1).any():
+        again = np.flatnonzero(numbers == np.argmax(counts > 1))
         raise TableError(
             f"environment '{dataset.environment.name}': rows {again[0]} and {again[1]} are the same configuration; "
             "fold replicates first, see perfport.data.folding.fold_replicates",

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,7 @@ from numpy.testing import assert_allclose
 from tests.unit.data.samples import TIME
 
 from perfport.data.dataset import Dataset
-from perfport.data.folding import fold_replicates, log_standard_error
+from perfport.data.folding import configuration_numbers, fold_replicates, log_standard_error
 
 
 def test_the_error_of_two_readings_is_that_of_their_mean() -> None:
@@ -65,6 +67,32 @@ def test_failed_replicates_give_way_to_those_that_ran() -> None:
     assert folded.responses["t_s"][0] == 2.5
     assert np.isnan(folded.responses["t_s"][1])
     assert folded.cost_s.tolist() == [9.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("readings", "errors", "expected"),
+    [
+        ([1.0, np.nan], [0.05, np.nan], 0.05),  # what is known of the one reading is known of the median
+        ([1.0, 1.0], [0.05, 0.05], 0.05 / np.sqrt(2)),  # equal readings are not known exactly
+        ([1.0, 1.0, 1.0, 1.0], [0.05, np.nan, np.nan, np.nan], 0.05 / 4),
+        ([1.0, np.exp(0.4)], [0.05, 0.05], 0.2),
+        ([1.0, 0.0], [0.05, 0.05], np.nan),
+        ([np.nan, np.nan], [0.05, 0.05], np.nan),
+    ],
+)
+def test_folding_keeps_what_the_readings_say_of_themselves(
+    readings: list[float], errors: list[float], expected: float
+) -> None:
+    frame = pd.DataFrame({"mode": ["b"] * len(readings), "t_s": readings})
+    dataset = replace(Dataset.from_frame(frame, properties=["t_s"]), log_se={"t_s": np.array(errors)})
+    folded = fold_replicates(dataset)
+    assert len(folded) == 1
+    assert_allclose(folded.log_se["t_s"], expected)
+
+
+def test_configurations_are_numbered_in_order_of_appearance() -> None:
+    frame = pd.DataFrame({"mode": ["b", "a", "b", None, "a", None], "on": [True, True, True, None, True, None]})
+    assert configuration_numbers(frame).tolist() == [0, 1, 0, 2, 1, 2]
 
 
 def test_an_empty_dataset_folds_to_itself() -> None:
