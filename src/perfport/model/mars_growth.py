@@ -54,7 +54,8 @@ class Hinge:
         name = names[self.column]
         if self.sign == 0:
             return name
-        knot = f"{abs(self.knot):.6g}"
+        # All digits: a knot is a level, and neighbours such as 1300031000 and 1300032000 Hz differ late.
+        knot = repr(float(abs(self.knot))).removesuffix(".0")
         if self.sign > 0:
             return f"max(0, {name} {'-' if self.knot >= 0 else '+'} {knot})"
         return f"max(0, {'' if self.knot >= 0 else '-'}{knot} - {name})"

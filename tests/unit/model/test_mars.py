@@ -94,6 +94,13 @@ def test_trees_without_height_agree_with_earth() -> None:
     assert model.rss_ == pytest.approx(313, abs=0.5)
 
 
+def test_the_formula_says_exactly_where_a_hinge_bends() -> None:
+    clock = 1.3e9 + 1e3 * np.arange(60)
+    model = MARS().fit(clock[:, None], 1.0 + np.maximum(0.0, clock - 1300031000.0))
+    assert "max(0, clock - 1300031000)" in model.formula(["clock"])
+    assert Hinge(0, -0.1, -1).text(["a"]) == "max(0, -0.1 - a)"
+
+
 def test_interactions_of_trees_agree_with_earth() -> None:
     # The forward pass of earth that the package cmaRs prints for cmaRs(Volume ~ ., degree=2, nk=20, data=trees);
     # there the straight line in Girth is written from its smallest value, 8.3.
