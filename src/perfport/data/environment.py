@@ -20,7 +20,7 @@ from typing import Any
 
 from perfport.errors import UsageError
 
-__all__ = ["FACETS", "Difference", "Environment", "Fact", "canonical"]
+__all__ = ["FACETS", "Difference", "Environment", "Fact", "canonical", "is_finite"]
 
 Fact = str | int | float | bool
 FACETS = ("hardware", "network", "workload", "software")
@@ -118,6 +118,14 @@ def canonical(value: Fact) -> Fact:
     return value
 
 
+def is_finite(value: object) -> bool:
+    """Return whether a value is a finite number, within the reach of a float."""
+    try:
+        return math.isfinite(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, OverflowError):
+        return False
+
+
 def _checked_facts(name: str, facet: str, facts: object) -> dict[str, Fact]:
     if not isinstance(facts, Mapping):
         raise UsageError(f"environment '{name}': {facet} must be a mapping of facts, not {type(facts).__name__}")
@@ -125,7 +133,7 @@ def _checked_facts(name: str, facet: str, facts: object) -> dict[str, Fact]:
     for fact, stated in facts.items():
         # NumPy scalars come out of data frames; JSON knows only the Python ones.
         value = stated.item() if hasattr(stated, "item") else stated
-        is_number = isinstance(value, int | float) and math.isfinite(value)
+        is_number = isinstance(value, int | float) and is_finite(value)
         if not isinstance(fact, str) or not (is_number or isinstance(value, str)):
             raise UsageError(
                 f"environment '{name}': {facet}.{fact} is {stated!r}; a fact is text, a finite number or a boolean, "

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from perfport.data.environment import Environment, canonical
+from perfport.data.environment import Environment, canonical, is_finite
 from perfport.errors import UsageError
 from perfport.space.options import Level
 
@@ -102,7 +102,7 @@ def _plain_level(name: str, level: object) -> Level | None:
     # pandas.NA is told by its type's name: the process that measures has no other need of pandas.
     if plain is None or type(plain).__name__ == "NAType" or (isinstance(plain, float) and math.isnan(plain)):
         return None
-    if isinstance(plain, str) or (isinstance(plain, int | float) and math.isfinite(plain)):
+    if isinstance(plain, str) or (isinstance(plain, int | float) and is_finite(plain)):
         return plain
     raise UsageError(f"option '{name}': {level!r} cannot be a level; levels are text, booleans and finite numbers")
 
@@ -151,6 +151,8 @@ class Measurement:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "configuration", plain_configuration(self.configuration))
+        if self.status not in list(Status):
+            raise UsageError(f"status is {self.status!r}; it is one of {', '.join(Status)}", status=self.status)
         object.__setattr__(self, "status", Status(self.status))
         repetitions = {name: _checked_repetitions(name, values) for name, values in self.repetitions.items()}
         object.__setattr__(self, "repetitions", repetitions)
@@ -162,11 +164,13 @@ class Measurement:
         both = sorted(set(repetitions) & set(self.absent))
         if both:
             raise UsageError(f"property '{both[0]}' is measured and absent; it can only be one of them")
-        if not (math.isfinite(self.cost_s) and self.cost_s >= 0):
+        if not (is_finite(self.cost_s) and self.cost_s >= 0):
             raise UsageError(f"cost_s is {self.cost_s}; a cost is finite and not negative")
         for name in ("block", "attempt"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; {name}s are counted from 0")
+        if isinstance(self.grade_reasons, str):
+            raise UsageError(f"grade_reasons is the text '{self.grade_reasons}'; give a list of reasons")
         object.__setattr__(self, "grade_reasons", tuple(self.grade_reasons))
         self._check_judgement()
 
@@ -177,7 +181,7 @@ class Measurement:
                 f"{', '.join(GRADES)} or none, any other has none"
             )
         for name, error in self.log_se.items():
-            if name not in self.repetitions or not (math.isfinite(error) and error >= 0):
+            if name not in self.repetitions or not (is_finite(error) and error >= 0):
                 raise UsageError(
                     f"log_se of '{name}' is {error}; give a finite number, not negative, "
                     "for a property that was measured"
@@ -243,7 +247,10 @@ def plain_json(value: object) -> Any:
 
 
 def _checked_repetitions(name: str, values: ArrayLike) -> FloatArray:
-    array = np.array(values, dtype=np.float64)
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"property '{name}': repetitions are {values!r}; give one or more numbers in a list") from None
     if array.ndim != 1 or len(array) == 0:
         raise UsageError(f"property '{name}': repetitions have shape {array.shape}; give one or more in a list")
     wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
