@@ -56,7 +56,7 @@ def configuration_numbers(configurations: pd.DataFrame) -> NDArray[np.intp]:
     """Return the number of each row's configuration, counted from 0 in order of first appearance, shape (n,)."""
     # Levels become codes first: grouping by a hash of mixed dtypes would treat inactive cells (NaN) as different.
     codes = pd.DataFrame({name: pd.factorize(configurations[name])[0] for name in configurations.columns})
-    return codes.groupby(list(codes.columns), sort=False).ngroup().to_numpy(dtype=np.intp)
+    return np.asarray(codes.groupby(list(codes.columns), sort=False).ngroup(), dtype=np.intp)
 
 
 def fold_replicates(dataset: Dataset) -> Dataset:

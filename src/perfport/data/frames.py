@@ -152,8 +152,9 @@ def _kind(cell: object) -> str:
     """Return what a cell of a column without missing cells is: "boolean", "number" or "text"; "" for anything else."""
     if isinstance(cell, bool | np.bool_):
         return "boolean"
-    # NumPy counts spans of time among its integers.
-    if isinstance(cell, int | float | Decimal | np.integer | np.floating) and not isinstance(cell, np.timedelta64):
+    if isinstance(cell, np.timedelta64):
+        return ""  # NumPy counts spans of time among its integers
+    if isinstance(cell, int | float | Decimal | np.integer | np.floating):
         return "number"
     return "text" if isinstance(cell, str) else ""
 

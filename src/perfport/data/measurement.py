@@ -169,8 +169,9 @@ class Measurement:
         for name in ("block", "attempt"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; {name}s are counted from 0")
-        if isinstance(self.grade_reasons, str):
-            raise UsageError(f"grade_reasons is the text '{self.grade_reasons}'; give a list of reasons")
+        reasons: object = self.grade_reasons
+        if isinstance(reasons, str):
+            raise UsageError(f"grade_reasons is the text '{reasons}'; give a list of reasons")
         object.__setattr__(self, "grade_reasons", tuple(self.grade_reasons))
         self._check_judgement()
 

@@ -199,7 +199,7 @@ class Space:
 
         The name of the space and the descriptions of the options do not count.
         """
-        for_people = {"name": True, "options": {"__all__": {"description"}}}
+        for_people: dict[str, Any] = {"name": True, "options": {"__all__": {"description"}}}
         content = self._document.model_dump(mode="json", exclude=for_people)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
