@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no types
@@ -22,11 +23,41 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class _Blocks:
+    """How many `one_thread` blocks are open, in all threads, and what undoes their limit."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_open = 0
+        self._restore: Callable[[], object] = lambda: None
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._n_open == 0:
+                self._restore = _pools().limit(limits=1, user_api="blas").restore_original_limits
+            self._n_open += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._n_open -= 1
+            if self._n_open == 0:
+                self._restore()
+
+
+_BLOCKS = _Blocks()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within the block, linear algebra uses one thread; the former number is restored afterwards."""
-    with _pools().limit(limits=1, user_api="blas"):
+    """Within the block, linear algebra uses one thread; the former number is restored when the last block ends.
+
+    The number is the process's, not the thread's: blocks that overlap in several threads are one.
+    """
+    _BLOCKS.enter()
+    try:
         yield
+    finally:
+        _BLOCKS.leave()
 
 
 def each_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

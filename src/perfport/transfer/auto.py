@@ -125,7 +125,7 @@ def prior_of(sources: Sequence[Dataset], target: Dataset, property: str) -> Comb
 def target_rows(prior: CombinedSource | OptionsOnly, target: Dataset, property: str) -> TargetRows:
     """Return the (prepared) target rows as the members need them."""
     z = (np.log(target.responses[property]) - prior.mean) / prior.sd
-    noise = np.square(np.nan_to_num(target.log_se[property], nan=0.0) / prior.sd)
+    noise = np.square(target.log_se[property] / prior.sd)
     return TargetRows.of(prior, prior.see(target.configurations), z, noise, target.status == Status.OK.value)
 
 

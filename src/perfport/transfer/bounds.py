@@ -53,7 +53,6 @@ def with_expected_bounds(
         property: Name of the response.
     """
     limits = np.log(bounds.responses[property])
-    known_se = np.nan_to_num(target.log_se[property], nan=0.0)
     rows = target
     for _ in range(N_ROUNDS):
         mean, sd = _foreseen(fit(rows), bounds.configurations)
@@ -65,7 +64,7 @@ def with_expected_bounds(
             configurations=pd.concat([target.configurations, bounds.configurations], ignore_index=True),
             responses={property: np.append(target.responses[property], np.exp(expected))},
             status=np.append(target.status, bounds.status),
-            log_se={property: np.append(known_se, spread)},
+            log_se={property: np.append(target.log_se[property], spread)},
         )
     return replace(rows, notes=None)
 

@@ -3,8 +3,8 @@
 One such reading bends every member of a mixture towards it. Readings far from what the others let expect of them are
 suspects. They are given the noise that makes them plausible, as a likelihood with heavy tails would, and the members
 are fitted again; but that is kept only where it makes all the rows so much more plausible that it pays for assuming
-something rare. What one row alone shows of the system is kept where a member can explain it; a second reading of the
-same configuration settles it.
+something rare. What one row alone shows of the system is kept where a member can explain it; a configuration that was
+read more than once is never a suspect, how well its readings agree tells how far to believe it.
 
 Source:
     Box and Tiao, "A Bayesian Approach to Some Outlier Problems", Biometrika 55(1), 1968: some readings have a larger
@@ -49,7 +49,7 @@ def fit_suspecting(rows: TargetRows, fit: Callable[[TargetRows], MixedModel]) ->
     suspects = np.zeros(len(rows.z), dtype=np.bool_)
     for _ in range(N_ROUNDS):
         errors = model.left_out_errors()
-        variance = np.where(rows.is_exact, suspicion(errors), 0.0)
+        variance = np.where(rows.may_be_wrong, suspicion(errors), 0.0)
         if np.array_equal(variance > 0, suspects):
             break
         suspects = variance > 0

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perfport.data.dataset import Dataset
+from perfport.data.folding import fold_replicates
 from perfport.data.measurement import Property, Status
 from perfport.errors import NotEnoughDataError, UsageError
 from perfport.space.alignment import align
@@ -35,7 +36,7 @@ class Prepared:
     """A dataset ready for a strategy.
 
     Attributes:
-        dataset: Usable rows, in the target's options and unit, in content order.
+        dataset: Usable rows, in the target's options and unit, in content order; of a target one a configuration.
         notes: What was dropped or could not be transferred.
         digest: Of the content, whatever the order of rows and options. It begins with what does not depend on
             the unit of the response, so that another unit does not put sources into another order.
@@ -52,7 +53,7 @@ _PREPARED: RecentlyUsed[Prepared] = RecentlyUsed(MAX_CACHED)
 
 
 def prepare_target(target: Dataset, *, property: str) -> Prepared:
-    """Return the usable target rows.
+    """Return the usable target rows, each configuration once: the median of its readings.
 
     Raises:
         UsageError: If the target has no such property.
@@ -209,24 +210,28 @@ def _finished(dataset: Dataset, property: str, *, role: str) -> Prepared:
         notes.append(
             f"{role} '{name}': {unusable.sum()} of {len(dataset)} rows dropped, '{property}' is missing or not positive"
         )
-    rows, digest = _in_order(dataset, np.flatnonzero(usable), property)
+    kept = dataset if usable.all() else dataset.take(usable)
     if role == "source":
-        return Prepared(
-            replace(rows, status=np.full(len(rows), Status.OK.value)) if bound.any() else rows, tuple(notes), digest
-        )
-    bounds = _in_order(dataset, np.flatnonzero(bound), property)[0] if bound.any() else None
+        if bound.any():
+            kept = replace(kept, status=np.full(len(kept), Status.OK.value))
+        rows, digest = _in_order(kept, property)
+        return Prepared(rows, tuple(notes), digest)
+    # A configuration that is there twice would be foretold from itself whenever a row is left out.
+    rows, digest = _in_order(fold_replicates(kept), property)
+    if len(rows) < len(kept):
+        notes.append(f"{role} '{name}': {len(kept)} readings of {len(rows)} configurations count as their medians")
+    bounds = _in_order(dataset.take(bound), property)[0] if bound.any() else None
     return Prepared(rows, tuple(notes), digest, bounds)
 
 
-def _in_order(dataset: Dataset, rows: NDArray[np.int64], property: str) -> tuple[Dataset, str]:
+def _in_order(dataset: Dataset, property: str) -> tuple[Dataset, str]:
     """Return the rows in content order, and a digest of them."""
-    kept = dataset.configurations if len(rows) == len(dataset) else dataset.configurations.iloc[rows]
-    values = dataset.response(property)[rows]
-    _, keys = in_content_order(dataset.space, kept)
+    values = dataset.response(property)
+    _, keys = in_content_order(dataset.space, dataset.configurations)
     order = np.lexsort((values, keys))
     y = values[order]
     _, ranks = np.unique(y, return_inverse=True)
-    return dataset.take(rows[order]), _digest(keys[order], ranks.astype(np.int64)) + _digest(y)
+    return dataset.take(order), _digest(keys[order], ranks.astype(np.int64)) + _digest(y)
 
 
 def _digest(*arrays: NDArray[np.generic]) -> str:

@@ -19,7 +19,7 @@ class TargetRows:
     Attributes:
         seen: As the prior sees them.
         z: Responses, shape (n,).
-        noise: Known variance of each response (from repetitions), 0 where unknown, shape (n,).
+        noise: Variance of each response as its repetitions tell it, not a number where it was read once, shape (n,).
         suspicion: Variance of each beside that, because the other rows speak against it, shape (n,); see outliers.py.
         is_exact: Whether each was read; the others timed out, their response is an expectation, shape (n,).
         kernels: Of `seen` with itself, shape (n_kernels, n, n).
@@ -47,4 +47,9 @@ class TargetRows:
     @property
     def variance(self) -> FloatArray:
         """Of each response around what the model learns, as far as it is known, shape (n,)."""
-        return self.noise + self.suspicion
+        return np.nan_to_num(self.noise, nan=0.0) + self.suspicion
+
+    @property
+    def may_be_wrong(self) -> NDArray[np.bool_]:
+        """Whether each was read just once, so that nothing but other rows can speak for it, shape (n,)."""
+        return self.is_exact & np.isnan(self.noise)

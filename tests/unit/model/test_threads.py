@@ -46,6 +46,26 @@ def test_linear_algebra_keeps_to_one_thread_until_the_last_item_is_done(n_thread
     assert blas_threads() == before
 
 
+def test_blocks_that_overlap_in_several_threads_are_one() -> None:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    before = blas_threads()
+    is_inside, may_leave = threading.Event(), threading.Event()
+
+    def long_block() -> None:
+        with one_thread():
+            is_inside.set()
+            assert may_leave.wait(60)
+
+    with one_thread():
+        other = threading.Thread(target=long_block)
+        other.start()
+        assert is_inside.wait(60)
+    assert blas_threads() == {1}
+    may_leave.set()
+    other.join(60)
+    assert blas_threads() == before
+
+
 def test_an_error_of_one_item_is_raised(n_threads: int) -> None:
     def fails_at_two(item: int) -> float:
         return 1 / (item - 2)
