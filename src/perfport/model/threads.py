@@ -13,7 +13,7 @@ from functools import cache
 from threading import Lock
 from typing import TypeVar
 
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships no types
+from threadpoolctl import OpenBLASController, ThreadpoolController  # type: ignore[import-untyped]  # ships no types
 
 from perfport.processors import usable_threads
 
@@ -41,7 +41,10 @@ class _Blocks:
         with self._lock:
             self._n_open -= 1
             if self._n_open == 0:
+                # By itself the library lets no thread but the one that set the limit lift it.
+                OpenBLASController.clear_controlling_thread(force=True)
                 self._restore()
+                OpenBLASController.clear_controlling_thread(force=True)
 
 
 _BLOCKS = _Blocks()
