@@ -38,6 +38,7 @@ from perfport.model.stepwise import Criterion, least_squares, select_columns
 from perfport.model.threads import one_thread
 from perfport.plugins import resolve
 from perfport.space.encoding import Encoder
+from perfport.space.reading import read_configurations
 
 __all__ = [
     "BUILTIN",
@@ -286,6 +287,7 @@ class LearnedModel:
 
     def predict(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the predicted response, shape (m,), positive, in the unit of the property."""
+        configurations = read_configurations(self.encoder.options, configurations)
         if not len(configurations):
             return np.empty(0)
         return np.asarray(self.learner.predict(_encoded(self.encoder, configurations)), dtype=np.float64)

@@ -106,6 +106,11 @@ class Encoder:
         return tuple(column.info for column in self._columns)
 
     @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that were in `fitted_on`, sorted by name."""
+        return tuple(self._options)
+
+    @property
     def groups(self) -> dict[str, str]:
         """Option -> its group, of the options whose levels are counted."""
         return {option.name: group for group, (members, _) in self._groups.items() for option in members}

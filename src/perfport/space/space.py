@@ -44,6 +44,7 @@ from perfport.space.defaults import default_block
 from perfport.space.messages import listing, near
 from perfport.space.neighbours import steps_from
 from perfport.space.options import Level, Option
+from perfport.space.reading import read_configurations
 from perfport.space.rules import Rules, parse_rules
 from perfport.space.schema import Condition, SpaceDocument, parse_yaml, read_document, write_document
 from perfport.space.valid import ValidSet
@@ -381,6 +382,10 @@ class Space:
         check_columns(self._rules, frame.columns)
         columns = {option.name: typed_column(option, frame[option.name]) for option in self.options}
         return pd.DataFrame(columns).set_index(frame.index)
+
+    def read_configurations(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the configurations a model is asked about; see `perfport.space.reading`."""
+        return read_configurations(self.options, frame)
 
     def configurations(self, frame: pd.DataFrame) -> list[dict[str, Level | None]]:
         """Return the rows of a frame as configurations of plain Python levels; the opposite of `frame`.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from perfport.data.dataset import Dataset
 from perfport.data.frames import infer_options
 from perfport.data.measurement import Status
-from perfport.errors import UsageError
+from perfport.errors import SpaceError, UsageError
 from perfport.model.threads import one_thread
 from perfport.seeding import rng_for
 from perfport.space.encoding import Encoder
@@ -28,7 +28,7 @@ from perfport.transfer.auto import Auto, combined_source
 from perfport.transfer.base import TransferStrategy
 from perfport.transfer.kernels import OptionsOnly, Prior
 from perfport.transfer.names import BUILTIN, make_strategy
-from perfport.transfer.prepare import in_content_order, prepare_sources, prepare_target
+from perfport.transfer.prepare import check_datasets, in_content_order, prepare_sources, prepare_target
 from perfport.transfer.propose import a_optimal, prior_covariances
 from perfport.transfer.recipe import Recipe
 from perfport.transfer.source import cached_sources
@@ -68,7 +68,11 @@ def transfer(
         NotEnoughDataError: If a dataset has no usable row, or the strategy needs more rows.
         UnknownPluginError: If no strategy has the name.
     """
+    check_datasets(sources, "sources")
+    check_datasets([target], "target")
     chosen: TransferStrategy = make_strategy(strategy) if isinstance(strategy, str) else strategy
+    if not callable(getattr(chosen, "fit", None)):
+        raise UsageError(f"strategy is a {type(strategy).__name__}; give a name or an object with a method fit")
     ready = prepare_target(target, property=property)
     prepared = prepare_sources(sources, target.space, property=target.properties[property], rename=rename)
     datasets = [source.dataset for source in prepared]
@@ -112,13 +116,29 @@ def propose(
         UsageError: If the budget does not fit the candidates, or a source has no such property.
         NotEnoughDataError: If a source has no usable row.
     """
+    check_datasets(sources, "sources")
+    if not isinstance(candidates, pd.DataFrame):
+        raise UsageError(
+            f"candidates are a {type(candidates).__name__}; give a DataFrame of configurations, for instance "
+            "space.frame([{...}, {...}])"
+        )
+    if isinstance(budget, bool) or not isinstance(budget, int | np.integer):
+        raise UsageError(f"budget {budget!r} is no whole number; give the number of rows to choose", budget=budget)
     space = _candidate_space(sources, candidates, measured)
     order, keys = in_content_order(space, candidates)
     known = np.zeros(len(candidates), dtype=bool)
     if measured is not None:
+        missing = [name for name in candidates.columns if name not in measured.space]
+        if missing:
+            raise SpaceError(
+                f"measured lacks the option {missing[0]!r} of the candidates; its options are "
+                f"{', '.join(measured.space.names)}"
+            )
         encoder = Encoder(space, fitted_on=candidates)
         known = np.isin(keys, encoder.keys(measured.configurations))
     free = int((~known).sum())
+    if free == 0:
+        raise UsageError(f"all of the {len(candidates)} candidates are measured already; give more candidates")
     if not 1 <= budget <= free:
         raise UsageError(
             f"budget {budget} does not fit: there are {len(candidates)} candidates, {free} of them not measured yet; "

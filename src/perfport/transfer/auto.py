@@ -11,6 +11,7 @@ Source:
     Stacking: Yao, Vehtari, Simpson, Gelman, Bayesian Analysis 13(3), 2018.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -96,7 +97,7 @@ class Auto:
             replace(
                 model.verdict,
                 decision="harmful, not used",
-                weights=alone.shares() | {f"source:{source.environment}": 0.0 for source in prior.models},
+                weights=alone.shares() | dict.fromkeys(_labels(prior), 0.0),
                 estimated_error_pct=model.verdict.target_only_error_pct,
             )
         )
@@ -206,6 +207,16 @@ def _judged(model: MixedModel, alone: MixedModel, target: Dataset, property: str
     )
     weights = model.shares()
     if isinstance(model.prior, CombinedSource):
-        for source, weight in zip(model.prior.models, model.prior.weights, strict=True):
-            weights[f"source:{source.environment}"] = float(weight)
+        weights |= dict(zip(_labels(model.prior), model.prior.weights.tolist(), strict=True))
     return model.with_verdict(judged(loo_errors_pct(model), loo_errors_pct(alone), weights=weights, notes=notes))
+
+
+def _labels(prior: CombinedSource) -> list[str]:
+    """Return what the verdict calls each source; several environments may have one name."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for source in prior.models:
+        seen[source.environment] += 1
+        number = f" #{seen[source.environment]}" if seen[source.environment] > 1 else ""
+        labels.append(f"source:{source.environment}{number}")
+    return labels

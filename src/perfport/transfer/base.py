@@ -25,7 +25,7 @@ class TransferStrategy(Protocol):
       lacks is constant at the target's default, and the source's own levels are kept;
     - rows and sources come in an order that depends on their content alone; columns of
       `perfport.space.encoding.Encoder` come sorted by option, so permutations change nothing;
-    - the target has at least one row. There may be no source.
+    - the target has at least one row, and each configuration once. There may be no source.
 
     A strategy reads no target row but those given and draws randomness from `rng` alone.
     """

@@ -6,7 +6,7 @@ in notes, which end up in the verdict.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from perfport.transfer.bounds import is_bound
 from perfport.transfer.cache import RecentlyUsed
 from perfport.units import conversion_factor
 
-__all__ = ["Prepared", "in_content_order", "prepare_sources", "prepare_target"]
+__all__ = ["Prepared", "check_datasets", "in_content_order", "prepare_sources", "prepare_target"]
 
 MAX_CACHED = 48
 
@@ -50,6 +50,22 @@ class Prepared:
 
 
 _PREPARED: RecentlyUsed[Prepared] = RecentlyUsed(MAX_CACHED)
+
+
+def check_datasets(given: Sequence[Dataset], name: str) -> None:
+    """Raise unless what was given under a name are datasets.
+
+    Raises:
+        UsageError: Telling what is there instead.
+    """
+    if isinstance(given, Dataset):
+        raise UsageError(f"{name} is one dataset; give a list, also of one: {name}=[dataset]")
+    wrong = next((one for one in given if not isinstance(one, Dataset)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{name}: a {type(wrong).__name__} is no dataset; read tables with perfport.read_tables, or wrap a frame "
+            "with perfport.Dataset.from_frame"
+        )
 
 
 def prepare_target(target: Dataset, *, property: str) -> Prepared:
@@ -95,7 +111,15 @@ def prepare_sources(
         own = {old: new for old, new in sorted((rename or {}).items()) if old in source.space}
         prepared.append(
             _PREPARED.get(
-                (source.key, source.space.options, space.options, name, unit, tuple(own.items())),
+                (
+                    source.environment.name,
+                    source.key,
+                    _written(source.space),
+                    _written(space),
+                    name,
+                    unit,
+                    *own.items(),
+                ),
                 lambda source=source, own=own: _prepared_source(source, space, name, unit, own),  # type: ignore[misc]  # a bound loop variable
             )
         )
@@ -114,12 +138,20 @@ def _prepared_source(
     name = source.environment.name
     factor = _factor(source, property, unit)
     notes: tuple[str, ...] = ()
-    if source.space.options != space.options or rename:
+    if _written(source.space) != _written(space) or rename:
         alignment = align(source.space, space, rename=rename)
         notes = tuple(f"source '{name}': {note}" for note in alignment.notes)
         configurations = alignment.to_target(source.configurations)
+        kept, lost = _on_ranges(space, configurations)
+        if lost:
+            notes += tuple(f"source '{name}': {note}" for note in lost)
+            source, configurations = source.take(kept), configurations[kept].reset_index(drop=True)
+        widened = _widened(space, configurations)
+        for option in space.options:
+            if option.kind == "boolean" and widened.option(option.name).is_numeric:
+                configurations[option.name] = pd.to_numeric(configurations[option.name])
         source = Dataset(
-            space=_widened(space, configurations),
+            space=widened,
             environment=source.environment,
             properties={property: source.properties[property]},
             configurations=configurations,
@@ -140,6 +172,11 @@ def _prepared_source(
     return replace(finished, notes=finished.notes + notes)
 
 
+def _written(space: Space) -> tuple[Hashable, ...]:
+    """Return what decides how configurations are written: the options, and where each is active."""
+    return space.options, space.conditions, *sorted(space.constants.items())
+
+
 def _widened(space: Space, configurations: pd.DataFrame) -> Space:
     """Return the space with every level the configurations have; rules are those of another environment."""
     foreign = {
@@ -151,14 +188,36 @@ def _widened(space: Space, configurations: pd.DataFrame) -> Space:
     return Space(options=[_with_levels(option, foreign[option.name].unique()) for option in space.options])
 
 
+def _is_range(option: Option) -> bool:
+    return option.values is None and option.type in ("integer", "float")
+
+
+def _on_ranges(space: Space, configurations: pd.DataFrame) -> tuple[NDArray[np.bool_], list[str]]:
+    """Return which rows have no text where the target has a range of numbers, shape (n,), and what is lost."""
+    kept, notes = np.ones(len(configurations), dtype=np.bool_), []
+    for option in space.options:
+        column = configurations[option.name]
+        if _is_range(option) and not pd.api.types.is_numeric_dtype(column):
+            is_text = np.asarray(pd.to_numeric(column, errors="coerce").isna() & column.notna(), dtype=np.bool_)
+            if is_text.any():
+                level = column[is_text].iloc[0]
+                notes.append(
+                    f"{is_text.sum()} of {len(kept)} rows dropped, '{option.name}' is {level!r} there and a number in "
+                    "the target"
+                )
+            kept &= ~is_text
+    return kept, notes
+
+
 def _with_levels(option: Option, levels: Iterable[object]) -> Option:
     added = [level.item() if isinstance(level, np.generic) else level for level in levels]
     if not added:
         return option
-    if option.values is None and option.type in ("integer", "float"):
+    if _is_range(option):
         numbers = [*option.bounds, *(float(str(level)) for level in added)]
         return Option(name=option.name, type="float", lower=min(numbers), upper=max(numbers), scale=option.scale)
-    known = [*(option.levels or ()), *added]
+    # A truth that has more than two levels elsewhere is a number.
+    known = [int(level) if isinstance(level, bool) else level for level in (*(option.levels or ()), *added)]
     is_number = all(isinstance(level, int | float) for level in known)
     return Option(
         name=option.name,

@@ -11,7 +11,7 @@ seed of the transfer, so that a fitted source can be used again by any transfer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,10 @@ def cached_sources(datasets: Sequence[Dataset], *, property: str) -> list[Source
 
     def cached(dataset: Dataset) -> SourceModel:
         key = (dataset.key, property, dataset.space.options)
-        return _FITTED.get(key, lambda: fit_source(dataset, property=property))
+        model = _FITTED.get(key, lambda: fit_source(dataset, property=property))
+        # Equal content may go by another name.
+        name = dataset.environment.name
+        return model if model.environment == name else replace(model, environment=name)
 
     return each_in_threads(cached, datasets)
 

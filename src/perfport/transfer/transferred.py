@@ -76,11 +76,12 @@ class TransferredModel:
         Args:
             configurations: One row each, columns = options of the target.
         """
-        return self.model.predict(configurations)
+        return self.model.predict(self._read(configurations))
 
     @one_thread()
     def predict_median(self, configurations: pd.DataFrame) -> FloatArray:
         """Return the centre of the prediction, shape (m,), in the unit of the property."""
+        configurations = self._read(configurations)
         if isinstance(self.model, PredictsMedian):
             return self.model.predict_median(configurations)
         return self.model.predict(configurations)
@@ -102,6 +103,7 @@ class TransferredModel:
         """
         if not 0.0 < coverage < 1.0:
             raise UsageError(f"coverage is {coverage}: it must lie between 0 and 1, for instance 0.9")
+        configurations = self._read(configurations)
         if isinstance(self.model, PredictsInterval):
             return self.model.predict_interval(configurations, coverage=coverage)
         centre = np.asarray(self.model.predict(configurations), dtype=np.float64)
@@ -122,9 +124,12 @@ class TransferredModel:
             NotEnoughDataError: If nothing is known about the error, as after a single target row.
         """
         if isinstance(self.model, PredictsDistribution):
-            return self.model.predict_distribution(configurations)
+            return self.model.predict_distribution(self._read(configurations))
         lower, upper = self.predict_interval(configurations, coverage=0.9)
         return Predictive.of_interval(lower, upper, coverage=0.9)
+
+    def _read(self, configurations: pd.DataFrame) -> pd.DataFrame:
+        return configurations if self.recipe is None else self.recipe.target.space.read_configurations(configurations)
 
 
 def transferred(
