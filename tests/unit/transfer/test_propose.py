@@ -91,7 +91,7 @@ def test_measured_and_failed_rows_are_not_proposed_again() -> None:
     measured = dataset(y, "target").take(first)
     second = propose(sources=[SOURCE], candidates=FRAME, property="time_s", budget=5, measured=measured)
     assert not set(first.tolist()) & set(second.tolist())
-    with pytest.raises(UsageError, match="not measured yet"):
+    with pytest.raises(UsageError, match="are measured already"):
         propose(sources=[SOURCE], candidates=FRAME.iloc[first], property="time_s", budget=1, measured=measured)
 
 
