@@ -76,6 +76,8 @@ def transfer(
     from perfport.transfer.files import save_model
 
     renamed = parse_pairs(rename or [], "--rename") or None
+    if target in (source or []):
+        raise UsageError(f"'{target}' is source and target: that is no transfer; name other environments as sources")
     with measured_environments(data, create=measure is not None) as measured:
         sources = [measured.dataset(name) for name in source or []]
         pool = measured.pool(target, campaign=measure, seed=seed)

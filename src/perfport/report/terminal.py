@@ -64,7 +64,13 @@ __all__ = [
 ]
 
 _LONG_FACTS = ("cpu_flags",)
-_DECISION_STYLES = {"helped": "green", "no help": "yellow", "harmful": "red", "harmful, not used": "yellow"}
+_DECISION_STYLES = {
+    "helped": "green",
+    "no help": "yellow",
+    "harmful": "red",
+    "harmful, not used": "yellow",
+    "no source": "yellow",
+}
 
 
 def show_report(data: ReportData) -> RenderableType:

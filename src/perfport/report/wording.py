@@ -197,16 +197,18 @@ def headline(data: ReportData) -> str:
 
 def verdict_sentence(verdict: Verdict) -> str:
     """Return the decision of a verdict with the errors it rests on, as one sentence."""
+    if verdict.estimated_error_pct is None:
+        told = "No source" if verdict.decision == "no source" else "Whether the sources helped is not known"
+        return f"{told}; too few target rows to estimate the error."
     opening = {
         "helped": "The sources helped",
         "no help": "The sources did not help",
         "harmful": "The sources did harm, and this strategy uses them all the same",
         "harmful, not used": "The sources would have done harm and were not used",
+        "no source": "No source",
     }[verdict.decision]
-    if verdict.estimated_error_pct is None:
-        return f"{opening}; too few target rows to estimate the error."
     error = f"estimated error {format_pct(verdict.estimated_error_pct)}"
-    if verdict.target_only_error_pct is None:
+    if verdict.target_only_error_pct is None or verdict.decision == "no source":
         return f"{opening}: {error}."
     return f"{opening}: {error}, against {format_pct(verdict.target_only_error_pct)} from the target rows alone."
 

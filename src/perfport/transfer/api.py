@@ -77,6 +77,8 @@ def transfer(
     prepared = prepare_sources(sources, target.space, property=target.properties[property], rename=rename)
     datasets = [source.dataset for source in prepared]
     notes = (*ready.notes, *(note for source in prepared for note in source.notes))
+    if any(source.environment == target.environment for source in sources):
+        notes += (f"'{target.environment.name}' is source and target: errors say nothing about another environment",)
     model = transferred(chosen, datasets, ready.dataset, property=property, seed=seed, notes=notes, bounds=ready.bounds)
     return replace(model, recipe=Recipe(tuple(sources), target, property, strategy, seed, rename))
 

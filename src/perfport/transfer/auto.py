@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Status
@@ -40,6 +41,7 @@ __all__ = [
     "target_rows",
 ]
 
+MAX_NAMED = 3  # readings that hardly count; of more the number is told
 MIN_ROWS_ARD = 8  # fewer rows say nothing about single options
 
 # Weight of every member before any row is seen; those that are not fitted share theirs out.
@@ -64,8 +66,7 @@ class Influence:
     ) -> MixedModel:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
         if not sources:
-            alone = _without_sources(target, property)
-            return _judged(alone, alone, target, property)
+            return _on_its_own(target, property)
         prior = prior_of(sources, target, property)
 
         def fitted(rows: TargetRows) -> dict[str, FittedMember]:
@@ -83,8 +84,7 @@ class Auto:
     ) -> MixedModel:
         """Fit; see `TransferStrategy.fit`. Deterministic: `rng` is not used."""
         if not sources:
-            alone = _without_sources(target, property)
-            return _judged(alone, alone, target, property)
+            return _on_its_own(target, property)
         prior = prior_of(sources, target, property)
         mixture = _mixture(prior, target, property, lambda rows: fitted_members(rows, prior), WITH_SOURCES)
         alone = _without_sources(target, property, prior.models[0].basis.encoder)
@@ -199,16 +199,35 @@ def _around_source(rows: TargetRows, prior: CombinedSource, scales: MemberPrior)
 
 def _judged(model: MixedModel, alone: MixedModel, target: Dataset, property: str) -> MixedModel:
     """Return the model with a verdict that compares it with that of the target rows alone."""
-    factors = np.exp(np.abs(model.left_out_errors()) * model.prior.sd)
-    notes = tuple(
-        f"target: the reading {target.response(property)[row]:.3g} is off by a factor of {factors[row]:.2g} from what "
-        "the others let expect; it hardly counts, measure it again"
-        for row in np.flatnonzero(model.rows.suspicion)
-    )
     weights = model.shares()
     if isinstance(model.prior, CombinedSource):
         weights |= dict(zip(_labels(model.prior), model.prior.weights.tolist(), strict=True))
-    return model.with_verdict(judged(loo_errors_pct(model), loo_errors_pct(alone), weights=weights, notes=notes))
+    return model.with_verdict(
+        judged(loo_errors_pct(model), loo_errors_pct(alone), weights=weights, notes=_disbelieved(model, target))
+    )
+
+
+def _on_its_own(target: Dataset, property: str) -> MixedModel:
+    alone = _without_sources(target, property)
+    model = _judged(alone, alone, target, property)
+    return model.with_verdict(replace(model.verdict, decision="no source"))
+
+
+def _disbelieved(model: MixedModel, target: Dataset) -> tuple[str, ...]:
+    """Say which readings hardly count, the furthest off first."""
+    factors = np.exp(np.abs(model.left_out_errors()) * model.prior.sd)
+    suspects = sorted(np.flatnonzero(model.rows.suspicion), key=lambda row: -factors[row])
+    notes = []
+    for row in suspects[:MAX_NAMED]:
+        cells = {name: target.configurations[name].iloc[row] for name in target.space.names}
+        configuration = ", ".join(f"{name}={level}" for name, level in cells.items() if not pd.isna(level))
+        reading = f"{target.response(model.property.name)[row]:.3g} {model.property.unit}".rstrip()
+        notes.append(
+            f"{target.environment.name}: the reading {reading} of {configuration} is off by a factor of "
+            f"{factors[row]:.2g} from what the others let expect; it hardly counts, measure it again"
+        )
+    more = len(suspects) - len(notes)
+    return (*notes, f"{more} more readings are off and hardly count") if more > 0 else tuple(notes)
 
 
 def _labels(prior: CombinedSource) -> list[str]:

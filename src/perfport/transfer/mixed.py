@@ -34,7 +34,7 @@ MIN_ROWS_DOUBT = 8
 ROOM = 2.0  # predictions stay within the target rows' range, widened by this many spans and units
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MixedModel:
     """A performance model of the target: a weighted mixture of Gaussian processes on the log response.
 

@@ -123,7 +123,21 @@ def prepare_sources(
                 lambda source=source, own=own: _prepared_source(source, space, name, unit, own),  # type: ignore[misc]  # a bound loop variable
             )
         )
-    return sorted(prepared, key=lambda one: one.digest)
+    return _each_once(sorted(prepared, key=lambda one: one.digest))
+
+
+def _each_once(prepared: list[Prepared]) -> list[Prepared]:
+    """Return sorted sources without those that are there already, under the same name: they would count twice."""
+    kept: list[Prepared] = []
+    for one in prepared:
+        name = one.dataset.environment.name
+        if kept and (kept[-1].digest, kept[-1].dataset.environment.name) == (one.digest, name):
+            note = f"source '{name}' was given more than once and counts once"
+            if note not in kept[-1].notes:
+                kept[-1] = replace(kept[-1], notes=(*kept[-1].notes, note))
+        else:
+            kept.append(one)
+    return kept
 
 
 def in_content_order(space: Space, configurations: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

@@ -35,7 +35,7 @@ MAX_FOLDS = 20
 MIN_SD_LOG = 1e-6  # a perfect fit of the rows is no proof of certainty
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TransferredModel:
     """A performance model of the target environment.
 
@@ -57,14 +57,24 @@ class TransferredModel:
         """What is predicted."""
         return self.model.property
 
+    def __repr__(self) -> str:
+        return f"<{self._title()}: {self.verdict.decision}>"
+
+    def __str__(self) -> str:
+        """What it is of and made from, and the verdict."""
+        return f"{self._title()}: {self.verdict}"
+
     def _repr_html_(self) -> str:
+        return f"<p>{escape(self._title())}</p>{self.verdict._repr_html_()}"
+
+    def _title(self) -> str:
         text = f"Model of {self.property.name}"
-        if self.recipe is not None:
-            sources = ", ".join(source.environment.name for source in self.recipe.sources) or "no source"
-            text += (
-                f" in {self.recipe.target.environment.name}, from {len(self.recipe.target)} target rows and {sources}"
-            )
-        return f"<p>{escape(text)}</p>{self.verdict._repr_html_()}"
+        if self.recipe is None:
+            return text
+        sources = ", ".join(source.environment.name for source in self.recipe.sources) or "no source"
+        return (
+            f"{text} in {self.recipe.target.environment.name}, from {len(self.recipe.target)} target rows and {sources}"
+        )
 
     @one_thread()
     def predict(self, configurations: pd.DataFrame) -> FloatArray:
@@ -161,11 +171,13 @@ def transferred(
     model = fit(rows)
     own_notes = model.notes if isinstance(model, HasNotes) else ()
     if isinstance(model, HasVerdict):
-        verdict = replace(model.verdict, notes=(*notes, *own_notes, *model.verdict.notes))
-        return TransferredModel(model, verdict, np.empty(0))
-    errors = _held_out(fit, rows, property)
-    alone_pct = target_only_errors_pct(target, property)
-    verdict = judged(100.0 * np.abs(np.expm1(-errors)), alone_pct, notes=(*notes, *own_notes))
+        verdict, errors = model.verdict, np.empty(0)
+    else:
+        errors = _held_out(fit, rows, property)
+        verdict = judged(100.0 * np.abs(np.expm1(-errors)), target_only_errors_pct(target, property))
+    if not sources:
+        verdict = replace(verdict, decision="no source")
+    verdict = replace(verdict, notes=(*notes, *own_notes, *verdict.notes))
     return TransferredModel(model, verdict, errors)
 
 

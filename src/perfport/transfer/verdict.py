@@ -11,7 +11,7 @@ from perfport.data.measurement import FloatArray
 
 __all__ = ["Decision", "Verdict", "judged"]
 
-Decision = Literal["helped", "no help", "harmful", "harmful, not used"]
+Decision = Literal["helped", "no help", "harmful", "harmful, not used", "no source"]
 
 CLEAR_GAIN = 1.1  # estimated errors of a handful of rows that differ by less cannot be told apart
 CLEAR_LOSS = 0.7  # further from 1 than a gain: giving a source up is dearer than keeping one that does little
@@ -23,9 +23,9 @@ class Verdict:
 
     Attributes:
         decision: "helped" (the sources lower the estimated error), "no help" (they change little, or
-            there are none, or nothing can be said from so few rows), "harmful" (they raise it, and the
-            strategy uses them all the same), "harmful, not used" (they would raise it; the model rests
-            on the target rows).
+            nothing can be said from so few rows), "harmful" (they raise it, and the strategy uses them all
+            the same), "harmful, not used" (they would raise it; the model rests on the target rows), "no
+            source" (there are none).
         weights: Member or source -> share of the prediction it carries; members are named
             "member:<name>", sources "source:<environment>". Empty for strategies without weights.
         estimated_error_pct: Leave-one-out estimate of the mean absolute percentage error, in percent;

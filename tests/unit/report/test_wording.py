@@ -185,7 +185,8 @@ def test_a_gain_is_settled_only_beyond_both_kinds_of_noise(gain: Estimate, floor
             Verdict("helped", {}, 5.8, 17.4),
             "The sources helped: estimated error 5.8 %, against 17.4 % from the target rows alone.",
         ),
-        (Verdict("no help"), "The sources did not help; too few target rows to estimate the error."),
+        (Verdict("no help"), "Whether the sources helped is not known; too few target rows to estimate the error."),
+        (Verdict("no source", {}, 4.0, 4.0), "No source: estimated error 4.0 %."),
         (
             Verdict("harmful, not used", {}, 11.0),
             "The sources would have done harm and were not used: estimated error 11.0 %.",

@@ -28,7 +28,7 @@ def test_a_related_source_saves_most_of_the_error() -> None:
     alone, with_source = made(8), made(8, SOURCE)
     assert error(with_source, 8) < 0.5 * error(alone, 8)
     assert with_source.verdict.decision == "helped"
-    assert alone.verdict.decision == "no help"
+    assert alone.verdict.decision == "no source"
 
 
 def test_the_verdict_says_how_alike_the_environments_are() -> None:

@@ -60,7 +60,8 @@ def test_a_bad_reading_hardly_counts_and_is_named(strategy: str, sources: list[D
     assert errors[0] < errors[1] + 5.0
     notes = [note for note in bad.verdict.notes if "off by a factor" in note]
     assert len(notes) == 1
-    assert f"{y[ROWS[5]]:.3g}" in notes[0]
+    cells = ", ".join(f"{name}={FRAME[name].iloc[ROWS[5]]}" for name in FRAME)
+    assert f"target: the reading {y[ROWS[5]]:.3g} s of {cells} is off" in notes[0]
     assert not any("off by a factor" in note for note in good.verdict.notes)
     assert bad.verdict.estimated_error_pct is not None
     assert bad.verdict.estimated_error_pct < 50.0

@@ -69,6 +69,29 @@ def test_sources_of_one_name_are_told_apart() -> None:
     assert {name for name in verdict.weights if name.startswith("source:")} == {"source:source", "source:source #2"}
 
 
+def test_a_source_that_is_given_twice_counts_once() -> None:
+    once, twice = (
+        perfport.transfer(sources=sources, target=TARGET.take(ROWS), property="time_s")
+        for sources in ([SOURCE], [SOURCE, SOURCE, SOURCE])
+    )
+    np.testing.assert_array_equal(once.predict(FRAME), twice.predict(FRAME))
+    assert [note for note in twice.verdict.notes if "more than once" in note] == [
+        "source 'source' was given more than once and counts once"
+    ]
+
+
+def test_the_target_as_its_own_source_is_told() -> None:
+    verdict = perfport.transfer(sources=[TARGET], target=TARGET.take(ROWS), property="time_s").verdict
+    assert any("is source and target" in note for note in verdict.notes)
+
+
+def test_a_model_prints_what_it_is() -> None:
+    assert repr(MODEL) == "<Model of time_s in target, from 8 target rows and source: helped>"
+    assert str(MODEL).startswith("Model of time_s in target, from 8 target rows and source: helped; estimated error")
+    alone = perfport.transfer(sources=[], target=TARGET.take(ROWS), property="time_s")
+    assert repr(alone) == "<Model of time_s in target, from 8 target rows and no source: no source>"
+
+
 @pytest.mark.parametrize(
     "number", [Option(name="x", type="integer", lower=1, upper=8), Option(name="x", type="float", lower=0.5, upper=8)]
 )
