@@ -95,8 +95,7 @@ def influential(source: Dataset, property: str, least_influence: float) -> Pairs
         property: Name of the response.
         least_influence: As in `GuidedLearner`.
     """
-    key = (source.key, source.space.options, property, least_influence)
-    return _FOUND.get(key, lambda: _influential(source, property, least_influence))
+    return _FOUND.get((source.key, property, least_influence), lambda: _influential(source, property, least_influence))
 
 
 def _influential(source: Dataset, property: str, least_influence: float) -> Pairs:

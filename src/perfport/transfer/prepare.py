@@ -6,7 +6,7 @@ in notes, which end up in the verdict.
 """
 
 import hashlib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,15 +111,7 @@ def prepare_sources(
         own = {old: new for old, new in sorted((rename or {}).items()) if old in source.space}
         prepared.append(
             _PREPARED.get(
-                (
-                    source.environment.name,
-                    source.key,
-                    _written(source.space),
-                    _written(space),
-                    name,
-                    unit,
-                    *own.items(),
-                ),
+                (source.environment.name, source.key, space.key, name, unit, *own.items()),
                 lambda source=source, own=own: _prepared_source(source, space, name, unit, own),  # type: ignore[misc]  # a bound loop variable
             )
         )
@@ -152,7 +144,7 @@ def _prepared_source(
     name = source.environment.name
     factor = _factor(source, property, unit)
     notes: tuple[str, ...] = ()
-    if _written(source.space) != _written(space) or rename:
+    if source.space.key != space.key or rename:
         alignment = align(source.space, space, rename=rename)
         notes = tuple(f"source '{name}': {note}" for note in alignment.notes)
         configurations = alignment.to_target(source.configurations)
@@ -184,11 +176,6 @@ def _prepared_source(
         )
     finished = _finished(source, property, role="source")
     return replace(finished, notes=finished.notes + notes)
-
-
-def _written(space: Space) -> tuple[Hashable, ...]:
-    """Return what decides how configurations are written: the options, and where each is active."""
-    return space.options, space.conditions, *sorted(space.constants.items())
 
 
 def _widened(space: Space, configurations: pd.DataFrame) -> Space:

@@ -176,8 +176,7 @@ def cached_sources(datasets: Sequence[Dataset], *, property: str) -> list[Source
     """Return `fit_source` of every dataset; sources of equal content are fitted once in a process."""
 
     def cached(dataset: Dataset) -> SourceModel:
-        key = (dataset.key, property, dataset.space.options)
-        model = _FITTED.get(key, lambda: fit_source(dataset, property=property))
+        model = _FITTED.get((dataset.key, property), lambda: fit_source(dataset, property=property))
         # Equal content may go by another name.
         name = dataset.environment.name
         return model if model.environment == name else replace(model, environment=name)

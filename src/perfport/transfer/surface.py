@@ -83,8 +83,7 @@ def source_surface(source: Dataset, *, property: str, learner: str | Learner = "
     """
     if not isinstance(learner, str):
         return _fitted(source, property, learner)
-    key = (source.key, source.space.options, property, learner)
-    surface = _FITTED.get(key, lambda: _fitted(source, property, learner))
+    surface = _FITTED.get((source.key, property, learner), lambda: _fitted(source, property, learner))
     # Equal content may go by another name.
     return replace(surface, environment=source.environment.name, property=source.properties[property])
 
