@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from perfport.cli import advising, measuring, modelling, recommending, story, study, tables
+from perfport.cli import advising, measuring, modelling, proposing, recommending, story, study, tables
 from perfport.cli.console import err
 from perfport.errors import PerfError
 from perfport.version import __version__
@@ -53,6 +53,7 @@ app.command("plan", rich_help_panel="Measure")(measuring.plan)
 app.command("measure", rich_help_panel="Measure")(measuring.measure)
 app.command("import", rich_help_panel="Measure")(tables.import_tables)
 app.command("export", rich_help_panel="Measure")(tables.export_tables)
+app.command("propose", rich_help_panel="Model")(proposing.propose)
 app.command("transfer", rich_help_panel="Model")(modelling.transfer)
 app.command("predict", rich_help_panel="Model")(modelling.predict)
 app.command("recommend", rich_help_panel="Model")(recommending.recommend)

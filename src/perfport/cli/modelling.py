@@ -27,6 +27,8 @@ __all__ = [
     "StoreOption",
     "loaded_model",
     "predict",
+    "read_configurations",
+    "read_frame",
     "report",
     "transfer",
     "unseen_rows",
@@ -148,7 +150,7 @@ def predict(
     loaded, recipe = loaded_model(model)
     space = recipe.target.space
     if configurations is not None:
-        frame = _read_configurations(configurations, space)
+        frame = read_configurations(configurations, space)
     else:
         wanted = space.default_configuration() | parse_settings(setting or [], space)
         space.validate(wanted)
@@ -256,22 +258,16 @@ def _usable(dataset: "Dataset | None", property: str) -> "Dataset | None":
         return None
 
 
-def _read_configurations(path: Path, space: "Space") -> pd.DataFrame:
+def read_configurations(path: Path, space: "Space") -> pd.DataFrame:
     """Return the configurations of a CSV file with the levels of `space`.
 
     Raises:
         TableError: If the file is no table, lacks an option, or has a configuration that is not valid.
     """
-    try:
-        # Texts such as "none" and "NA" are levels, not missing cells.
-        raw = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except (ValueError, OSError) as error:
-        raise TableError(f"{path}: cannot be read as a CSV file: {error}", path=path) from error
+    raw = read_frame(path)
     missing = [name for name in space.names if name not in raw.columns]
     if missing:
         raise TableError(f"{path}: no column '{missing[0]}'; the options are {', '.join(space.names)}", path=path)
-    if raw.empty:
-        raise TableError(f"{path}: there is no row; give one configuration a row", path=path)
     frame = space.typed(raw[list(space.names)])
     wrong = np.flatnonzero(~space.is_valid(frame))
     if len(wrong):
@@ -279,3 +275,19 @@ def _read_configurations(path: Path, space: "Space") -> pd.DataFrame:
         cells = {str(name): None if pd.isna(cell) else cell for name, cell in frame.iloc[row].items()}
         raise TableError(f"{path}, row {row + 2}: {'; '.join(space.violations(cells))}", path=path, row=row + 2)
     return frame
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """Return what a CSV file of configurations holds, as it is.
+
+    Raises:
+        TableError: If the file is no table, or has no row.
+    """
+    try:
+        # Texts such as "none" and "NA" are levels, not missing cells.
+        raw = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (ValueError, OSError) as error:
+        raise TableError(f"{path}: cannot be read as a CSV file: {error}", path=path) from error
+    if raw.empty:
+        raise TableError(f"{path}: there is no row; give one configuration a row", path=path)
+    return raw
