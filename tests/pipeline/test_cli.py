@@ -135,7 +135,7 @@ def test_doctor_says_why_energy_is_absent(perfport: Command) -> None:
 
 
 COMMANDS = [
-    *("quickstart", "doctor", "plan", "measure", "import", "export", "propose", "transfer", "predict"),
+    *("quickstart", "doctor", "plan", "measure", "list", "import", "export", "propose", "transfer", "predict"),
     *("recommend", "explain", "compare", "apply", "card", "report", "study"),
 ]
 

@@ -133,3 +133,33 @@ def test_what_cannot_be_proposed_for_is_told(folder: Path, arguments: list[str],
     result = perfport(folder, "propose", "--data", "tables", *arguments)
     assert result.returncode == 2
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("data", ["tables", "perfport.db"])
+def test_what_is_held_is_listed(folder: Path, data: str) -> None:
+    assert perfport(folder, "import", "tables").returncode == 0
+    result = perfport(folder, "list", data, "--json")
+    old, new = json.loads(result.stdout)["environments"]
+    assert (old["environment"], old["rows"], old["outcomes"]) == ("old", len(ALL_VALID), {"ok": len(ALL_VALID)})
+    assert (new["environment"], new["rows"], new["outcomes"]) == ("new", 3, {"ok": 2, "failed": 1})
+    assert new["properties"] == {"inference_time_s": "s"}
+    assert new["options"] == ["threads", "clock_hz", "mode", "cache"]
+    shown = perfport(folder, "list", data).stdout
+    assert "inference_time_s (s)" in shown
+    assert next(line.split() for line in shown.splitlines() if line.startswith("new")) == ["new", "3", "2", "1", "4"]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_properties_are_listed_by_environment_where_they_differ(folder: Path) -> None:
+    assert perfport(folder, "import", "tables", "-e", "old").returncode == 0
+    (folder / "tables/datacard.yaml").write_text(CARD.replace("inference_time_s, unit: s", "energy_j, unit: J"))
+    table = folder / "tables/new.csv"
+    table.write_text(table.read_text().replace("inference_time_s", "energy_j"))
+    assert perfport(folder, "import", "tables", "-e", "new", "--campaign", "other").returncode == 0
+    shown = perfport(folder, "list").stdout
+    assert "energy_j (J)" in next(line for line in shown.splitlines() if line.startswith("new"))
+
+
+def test_a_store_that_is_not_there_is_not_made_by_listing_it(folder: Path) -> None:
+    assert perfport(folder, "list", "nowhere.db").returncode != 0
+    assert not (folder / "nowhere.db").exists()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from perfport.cli import advising, measuring, modelling, proposing, recommending, story, study, tables
+from perfport.cli import advising, listing, measuring, modelling, proposing, recommending, story, study, tables
 from perfport.cli.console import err
 from perfport.errors import PerfError
 from perfport.version import __version__
@@ -51,6 +51,7 @@ app.command("quickstart", rich_help_panel="Start here")(story.quickstart)
 app.command("doctor", rich_help_panel="Start here")(measuring.doctor)
 app.command("plan", rich_help_panel="Measure")(measuring.plan)
 app.command("measure", rich_help_panel="Measure")(measuring.measure)
+app.command("list", rich_help_panel="Measure")(listing.list_environments)
 app.command("import", rich_help_panel="Measure")(tables.import_tables)
 app.command("export", rich_help_panel="Measure")(tables.export_tables)
 app.command("propose", rich_help_panel="Model")(proposing.propose)

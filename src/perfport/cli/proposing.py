@@ -65,7 +65,7 @@ def propose(
         sources = [opened.dataset(name) for name in names]
         measured = None if target is None else opened.dataset(target)
     with err.status("choosing the rows to measure"):
-        offered = _offered(candidates_file, sources, measured, property, renamed or {}, seed)
+        offered = _offered(candidates_file, sources, measured, property=property, renamed=renamed or {}, seed=seed)
         rows = choose(
             sources=sources,
             candidates=offered,
@@ -97,6 +97,7 @@ def _offered(
     path: Path | None,
     sources: "Sequence[Dataset]",
     measured: "Dataset | None",
+    *,
     property: str,
     renamed: Mapping[str, str],
     seed: int,
