@@ -1,5 +1,6 @@
 """`perfport recommend --goal ... --measure ...` as people call it: limits that are held against measurements."""
 
+import html
 import json
 import subprocess
 import sys
@@ -114,3 +115,18 @@ def test_what_cannot_be_settled_is_one_line(folder: Path, arguments: tuple[str, 
     assert done.returncode == code
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_page_is_headed_by_what_serves_the_goal(folder: Path) -> None:
+    models = [f"{TIME.name}.perfport", "--beside", f"{MEMORY.name}.perfport"]
+    goal = ["--goal", "latency <= 60 ms, minimise memory", "--output", "two.html"]
+    command = [sys.executable, "-m", "perfport", "report", *models, *goal]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (folder / "two.html").read_text(encoding="utf-8")
+    answer = html.unescape(page.partition('<p class="answer">')[2].partition("</p>")[0])
+    assert "inference_time_s <= 0.06 s" in answer.replace("\N{NO-BREAK SPACE}", " ")
+    # Four threads are the fastest, and take the most memory.
+    assert "threads" not in answer
+    assert "minimise peak_rss_bytes" in answer
+    assert "predicted peak rss bytes" in answer

@@ -183,13 +183,13 @@ def report(
         list[Path] | None,
         typer.Option("--beside", help="Model of another property: the page shows the front of both; may be repeated."),
     ] = None,
-    goal: Annotated[str | None, typer.Option(help="Limits and what is to be best, as for recommend.")] = None,
+    goal: Annotated[
+        str | None, typer.Option(help="Limits and what is to be best, as for recommend: heads the page.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the page goes.")] = Path("report.html"),
     as_json: JsonFlag = False,
 ) -> None:
     """Write a self-contained HTML page about a model."""
-    from dataclasses import replace
-
     from perfport.cli.recommending import loaded_models, traded
     from perfport.report.assembly import report_of
     from perfport.report.page import write_report
@@ -201,7 +201,7 @@ def report(
         with measured_environments(data) as measured:
             test = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
     with err.status("writing the report"):
-        path = write_report(replace(report_of(loaded, recipe, test=test), trade_off=found), output)
+        path = write_report(report_of(loaded, recipe, test=test, trade_off=found), output)
     if as_json:
         print_json({"report": path})
     else:

@@ -12,8 +12,10 @@ from perfport.advise.comparison.compare import compare
 from perfport.advise.comparison.result import Comparison as Changes
 from perfport.advise.influences.explain import explain
 from perfport.advise.influences.explanation import EffectCurve, Explanation
-from perfport.advise.recommendation.recommend import recommend
+from perfport.advise.recommendation.recommend import intervals, recommend
+from perfport.advise.recommendation.tradeoff import TradeOff
 from perfport.advise.rendering import level_text
+from perfport.advise.uncertainty import central_response
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import GRADES, Measurement, Status
 from perfport.data.standing import standing
@@ -210,7 +212,12 @@ def _detail(curve: EffectCurve, unit: str) -> str:
 
 
 def report_of(
-    model: TransferredModel, recipe: Recipe, *, test: Dataset | None = None, choice: Choice | None = None
+    model: TransferredModel,
+    recipe: Recipe,
+    *,
+    test: Dataset | None = None,
+    choice: Choice | None = None,
+    trade_off: TradeOff | None = None,
 ) -> ReportData:
     """Return the report of a model by itself: what it was made from, what it predicts, what it recommends.
 
@@ -218,7 +225,9 @@ def report_of(
         model: What `transfer` returned or `load_model` read.
         recipe: What it was made from.
         test: Usable target rows the model has not seen, to check it on.
-        choice: The verified recommendation; the predicted best configuration, unverified, if None.
+        choice: The verified recommendation; if None, the knee of the trade-off or the predicted best configuration,
+            unverified.
+        trade_off: What is on offer for a goal, which the model's property may be part of.
     """
     target, name = recipe.target, recipe.property
     sources = [ReportedEnvironment(source.environment, "source", _summary_of(source)) for source in recipe.sources]
@@ -246,7 +255,8 @@ def report_of(
         predictions=predicted_and_measured(model, target, test),
         influences=influences_of([(model, target.space, target.environment.name, "target")]),
         changes=changes_of(recipe.sources[0], target, model) if recipe.sources else Missing("there is no source"),
-        recommendation=choice or _predicted_choice(model, target.space),
+        trade_off=trade_off,
+        recommendation=choice or _predicted_choice(model, target.space, trade_off),
         verdict=model.verdict,
         reproduction=Reproduction(_command(recipe), recipe.seed, versions()),
     )
@@ -267,13 +277,16 @@ def _command(recipe: Recipe) -> str:
     return shlex.join(["perfport", "transfer", *sources, *target, *rest])
 
 
-def _predicted_choice(model: TransferredModel, space: Space) -> Choice:
-    best = recommend(model, candidates=space, n=1)[0]
-    return Choice(
-        configuration=best.configuration,
-        default=space.default_configuration(),
-        predicted=Estimate(best.predicted, best.lower, best.upper),
-    )
+def _predicted_choice(model: TransferredModel, space: Space, trade_off: TradeOff | None) -> Choice:
+    if trade_off is None:
+        best = recommend(model, candidates=space, n=1)[0]
+        configuration, predicted = best.configuration, Estimate(best.predicted, best.lower, best.upper)
+    else:
+        configuration = trade_off.knee.configuration
+        frame = space.frame([configuration])
+        (lower,), (upper,) = intervals(model, frame, 0.9)
+        predicted = Estimate(float(central_response(model, frame)[0]), lower, upper)
+    return Choice(configuration=configuration, default=space.default_configuration(), predicted=predicted)
 
 
 def _summary_of(dataset: Dataset) -> MeasuringSummary:

@@ -337,8 +337,8 @@ class ReportData:
         influences: One entry an environment, to be shown side by side.
         changes: What became of the influences of a source in the target.
         learning_curves: Error against budget; shown only if given.
-        trade_off: What is on offer where several properties count; shown only if given.
-        recommendation: The answer.
+        trade_off: What is on offer for a goal, or where several properties count; shown only if given.
+        recommendation: The answer; with a trade-off its knee.
         verdict: How far the sources helped.
         reproduction: How to make it again.
     """

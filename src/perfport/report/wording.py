@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from perfport.advise.recommendation.tradeoff import TradeOff
 from perfport.advise.rendering import level_text
 from perfport.data.environment import Fact
 from perfport.data.measurement import Property
@@ -179,8 +180,9 @@ def headline(data: ReportData) -> str:
         return f"No recommendation: {choice.reason}."
     settings = _settings(choice, data.options)
     if isinstance(choice.verified, Missing):
-        predicted = format_quantity(choice.predicted.value, unit)
-        return f"{settings}: predicted {label} {predicted}, not verified ({choice.verified.reason})."
+        predicted = f"{settings}: predicted {label} {format_quantity(choice.predicted.value, unit)}"
+        promised = predicted if data.trade_off is None else _served(data.trade_off, settings)
+        return f"{promised}, not verified ({choice.verified.reason})."
     measured = f"measured {label} {format_quantity(choice.verified.value, unit)}"
     gain = gain_over_default(choice, data.property)
     if not changed_options(choice) or gain is None or isinstance(choice.default_measured, Missing):
@@ -234,6 +236,19 @@ def interval_sentence(predictions: Predictions) -> str:
         f"{n_inside} of the {n_unseen} rows the model had not seen lie inside their "
         f"{format_share(predictions.coverage)} interval ({format_share(predictions.share_inside)})."
     )
+
+
+def _served(found: TradeOff, settings: str) -> str:
+    """What the offer that serves the goal best promises, of every property of the goal."""
+    offer = found.knee
+    promised = ", ".join(
+        f"{property_label(expected.property)} {format_quantity(expected.predicted, expected.property.unit)}"
+        for expected in offer.expected
+    )
+    role = f", the knee of {len(found.offers)} offers" if offer.is_knee and len(found.offers) > 1 else ""
+    kept = "" if offer.probability is None else f" (limits kept with probability {offer.probability:.2f})"
+    missed = "" if found.is_kept else "No configuration surely keeps the limits; this one comes nearest. "
+    return f"{missed}{settings} for the goal '{found.goal}'{role}: predicted {promised}{kept}"
 
 
 def _settings(choice: Choice, options: Sequence[Option]) -> str:

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.report.samples import TIME, sample_choice, sample_predictions, sample_report
 
+from perfport.advise.recommendation.goals import parse_goal
+from perfport.advise.recommendation.tradeoff import Expected, Offer, TradeOff
 from perfport.data.measurement import Property
 from perfport.report.content import Choice, Estimate, Missing, ReportData
 from perfport.report.wording import (
@@ -113,6 +115,30 @@ def test_the_headline_advises_the_default_when_the_recommendation_is_slower() ->
 def test_the_headline_says_that_nothing_was_verified() -> None:
     text = headline(report(verified=Missing("stopped before")))
     assert text.endswith("predicted inference time 12.4 ms, not verified (stopped before).")
+
+
+ENERGY = Property("energy_j", "J", "minimise")
+
+
+def traded(*, objectives: str, n: int = 1, is_kept: bool = True) -> TradeOff:
+    """Offers for a goal, the first of them the knee of several."""
+    goal = parse_goal(f"inference_time_s <= 20 ms, {objectives}").bound([TIME, ENERGY])
+    expected = (Expected(ENERGY, 0.4, 0.3, 0.5), Expected(TIME, 0.0182, 0.017, 0.019))
+    offers = [Offer({"intra_threads": 2}, expected, 0.97, row == 0 and n > 1) for row in range(n)]
+    return TradeOff(goal, tuple(offers), 0.9, is_kept, None)
+
+
+def test_the_headline_serves_the_goal_and_names_it() -> None:
+    choice = Choice({"intra_threads": 2}, {"intra_threads": 1}, Estimate(0.0182))
+    data = dataclasses.replace(sample_report(), recommendation=choice, trade_off=traded(objectives="minimise energy"))
+    assert headline(data) == (
+        "Set intra_threads = 2 for the goal 'inference_time_s <= 0.02 s, minimise energy_j': predicted energy 400 mJ, "
+        "inference time 18.2 ms (limits kept with probability 0.97), not verified (the recommended configuration was not measured)."
+    )
+    front = dataclasses.replace(data, trade_off=traded(objectives="minimise energy and inference_time_s", n=3))
+    assert "the knee of 3 offers" in headline(front)
+    missed = dataclasses.replace(data, trade_off=traded(objectives="minimise energy", is_kept=False))
+    assert headline(missed).startswith("No configuration surely keeps the limits; this one comes nearest. Set ")
 
 
 def test_the_headline_keeps_a_default_that_is_best() -> None:
