@@ -81,7 +81,7 @@ def recommend(
         offer = None if door is None else door.verified_offer(found, made[0][1])
         from perfport.report.offers import show_trade_off, show_verified_offer
 
-        shown = [show_trade_off(found), *([] if offer is None else [show_verified_offer(offer)])]
+        shown = [show_trade_off(found, n=n), *([] if offer is None else [show_verified_offer(offer)])]
         _print({"trade_off": found, "verified": offer}, shown, as_json=as_json)
         return
     from perfport.report.offers import show_recommendations, show_search, show_settled

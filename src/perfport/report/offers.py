@@ -10,7 +10,7 @@ from perfport.advise.recommendation.goals import Limit
 from perfport.advise.recommendation.recommend import Recommendation
 from perfport.advise.recommendation.search import SearchOutcome
 from perfport.advise.recommendation.settling import Settled
-from perfport.advise.recommendation.tradeoff import TradeOff
+from perfport.advise.recommendation.tradeoff import Offer, TradeOff
 from perfport.advise.rendering import level_text
 from perfport.report.content import Missing, VerifiedOffer
 from perfport.report.terminal import plain, show_rows, simple_table
@@ -35,13 +35,18 @@ def show_recommendations(best: Sequence[Recommendation], space: Space) -> Render
     return show_rows(space.frame([one.configuration for one in best]), found, best[0].property)
 
 
-def show_trade_off(found: TradeOff) -> RenderableType:
-    """Return what is on offer: every property of the goal, the probability to keep the limits, the settings."""
+def show_trade_off(found: TradeOff, *, n: int = SHOWN_OFFERS) -> RenderableType:
+    """Return what is on offer: every property of the goal, the probability to keep the limits, the settings.
+
+    Args:
+        found: What `trade_off` returned.
+        n: How many offers are listed, at least 1; of a front some from end to end, its knee among them.
+    """
     lines: list[RenderableType] = [Text(f"goal: {found.goal}")]
     if not found.is_kept:
         said = f"No configuration keeps the limits with probability {found.confidence:g}; these come nearest."
         lines.append(Text(said, style="yellow"))
-    offers = found.offers[:SHOWN_OFFERS]
+    offers = _shown(found, n)
     table = simple_table("")
     table.add_column("")
     for expected in offers[0].expected:
@@ -62,7 +67,7 @@ def show_trade_off(found: TradeOff) -> RenderableType:
     lines.append(table)
     if shared:
         lines.append(Text(f"in all rows: {shared}", style="dim"))
-    lines += [Text(note, style="dim") for note in _notes(found)]
+    lines += [Text(note, style="dim") for note in _notes(found, len(offers))]
     return Group(*lines)
 
 
@@ -157,9 +162,20 @@ def show_search(found: SearchOutcome) -> RenderableType:
     return Group(*lines, Text(str(found), style="bold"))
 
 
-def _notes(found: TradeOff) -> Iterable[str]:
-    if len(found.offers) > SHOWN_OFFERS:
-        yield f"... and {len(found.offers) - SHOWN_OFFERS} more offers; --json gives them all"
+def _shown(found: TradeOff, n: int) -> list[Offer]:
+    if len(found.goal.objectives) == 1 or len(found.offers) <= n:
+        return list(found.offers[:n])
+    rows = np.linspace(0, len(found.offers) - 1, n).round().astype(int)
+    knee = found.offers.index(found.knee)
+    if knee not in rows:
+        inner = rows[1:-1] if n > 2 else rows  # the ends say how far the front goes
+        inner[np.argmin(np.abs(inner - knee))] = knee
+    return [found.offers[row] for row in rows]
+
+
+def _notes(found: TradeOff, n_shown: int) -> Iterable[str]:
+    if len(found.offers) > n_shown:
+        yield f"{n_shown} of {len(found.offers)} offers; --json gives them all"
     if len(found.goal.objectives) > 1:
         covered = (
             "" if found.hypervolume_share is None else f"; the front covers {found.hypervolume_share:.2f} of its box"
