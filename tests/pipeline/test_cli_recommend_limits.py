@@ -130,3 +130,19 @@ def test_the_page_is_headed_by_what_serves_the_goal(folder: Path) -> None:
     assert "threads" not in answer
     assert "minimise peak_rss_bytes" in answer
     assert "predicted peak rss bytes" in answer
+
+
+def test_predictions_of_recommend_and_predict_are_told_apart(folder: Path) -> None:
+    model = f"{TIME.name}.perfport"
+
+    def said(*arguments: str) -> str:
+        command = [sys.executable, "-m", "perfport", *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+    best = json.loads(said("recommend", model, "-n", "1", "--json"))["recommendations"][0]
+    settings = [word for name, level in best["configuration"].items() for word in ("--set", f"{name}={level}")]
+    (predicted,) = json.loads(said("predict", model, *settings, "--json"))["predictions"]
+    assert predicted["inference_time_s_median"] == pytest.approx(best["predicted"])
+    shown = said("recommend", model)
+    assert shown.startswith("inference_time_s of after, best first: predicted medians")
+    assert "median" in said("predict", model)

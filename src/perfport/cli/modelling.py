@@ -41,7 +41,7 @@ SeedOption = Annotated[int, typer.Option(help="Decides every choice.")]
 StoreOption = Annotated[str, typer.Option("--store", help="Where what is measured is kept.")]
 
 SHOWN_ROWS = 20
-_HEADINGS = ("predicted", "lower", "upper")
+_HEADINGS = ("predicted", "median", "lower", "upper")
 
 
 def transfer(
@@ -157,7 +157,12 @@ def predict(
         frame = space.frame([wanted])
     name = loaded.property.name
     lower, upper = loaded.predict_interval(frame, coverage=coverage)
-    found = {name: loaded.predict(frame), f"{name}_lower": lower, f"{name}_upper": upper}
+    found = {
+        name: loaded.predict(frame),
+        f"{name}_median": loaded.predict_median(frame),
+        f"{name}_lower": lower,
+        f"{name}_upper": upper,
+    }
     if output is not None:
         frame.assign(**found).to_csv(output, index=False)
     if as_json:
@@ -166,7 +171,11 @@ def predict(
     from perfport.report.terminal import show_rows
 
     shown = dict(zip(_HEADINGS, (column[:SHOWN_ROWS] for column in found.values()), strict=True))
-    out.print(f"{name} with {100 * coverage:g} % intervals:", markup=False)
+    out.print(
+        f"{name} of {recipe.target.environment.name} with {100 * coverage:g} % intervals. predicted: point of least "
+        "expected relative error; median: centre, by which recommend ranks.",
+        markup=False,
+    )
     out.print(show_rows(frame.head(SHOWN_ROWS), shown, loaded.property))
     if len(frame) > SHOWN_ROWS:
         out.print(f"... and {len(frame) - SHOWN_ROWS} more rows; --output writes them all", markup=False)

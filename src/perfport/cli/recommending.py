@@ -99,7 +99,7 @@ def recommend(
         settled = door.settled(best, recipe, budget, confidence=confidence, tolerance_pct=tolerance_pct)
         _print({"recommendations": best, "settled": settled}, [show_settled(settled)], as_json=as_json)
         return
-    shown = [show_recommendations(best, recipe.target.space)]
+    shown = [show_recommendations(best, recipe.target.space, target=recipe.target.environment.name)]
     choice = None if door is None else door.verified(model, recipe)
     if choice is not None:
         from perfport.report.assembly import report_of

@@ -24,15 +24,24 @@ __all__ = ["show_recommendations", "show_search", "show_settled", "show_trade_of
 SHOWN_OFFERS = 20
 
 
-def show_recommendations(best: Sequence[Recommendation], space: Space) -> RenderableType:
-    """Return recommended configurations with predictions and intervals."""
+def show_recommendations(best: Sequence[Recommendation], space: Space, *, target: str = "") -> RenderableType:
+    """Return recommended configurations with predictions and intervals.
+
+    Args:
+        best: Best first.
+        space: Their options.
+        target: Name of the environment they are for; not said if empty.
+    """
     numbers = {
-        "predicted": [one.predicted for one in best],
+        "median": [one.predicted for one in best],
         "lower": [one.lower for one in best],
         "upper": [one.upper for one in best],
     }
     found = {heading: np.array(column, dtype=float) for heading, column in numbers.items()}
-    return show_rows(space.frame([one.configuration for one in best]), found, best[0].property)
+    where = f" of {target}" if target else ""
+    title = f"{best[0].property.name}{where}, best first: predicted medians with 90 % intervals"
+    rows = show_rows(space.frame([one.configuration for one in best]), found, best[0].property)
+    return Group(Text(title), rows)
 
 
 def show_trade_off(found: TradeOff, *, n: int = SHOWN_OFFERS) -> RenderableType:

@@ -133,8 +133,8 @@ def test_the_headline_serves_the_goal_and_names_it() -> None:
     data = dataclasses.replace(sample_report(), recommendation=choice, trade_off=traded(objectives="minimise energy"))
     assert headline(data) == (
         "Set intra_threads = 2 for the goal 'inference_time_s <= 0.02 s, minimise energy_j': predicted energy 400 mJ, "
-        "inference time 18.2 ms (limits kept with probability 0.97), not verified (the recommended configuration was not "
-        "measured)."
+        "inference time 18.2 ms (limits kept with probability 0.97), not verified (the recommended configuration was "
+        "not measured)."
     )
     front = dataclasses.replace(data, trade_off=traded(objectives="minimise energy and inference_time_s", n=3))
     assert "the knee of 3 offers" in headline(front)
