@@ -127,6 +127,11 @@ class Quickstart:
         with Store.open(self.store) as store:
             return _Teller(self, store, console).tell()
 
+    def rigs(self) -> tuple[Rig, Rig]:
+        """Return how source and target are measured."""
+        source, target = _environments(self.move)
+        return rig_of(source), rig_of(target)
+
     @property
     def command(self) -> str:
         """The command line that tells this story."""
@@ -148,7 +153,7 @@ class _Teller:
 
     def __init__(self, story: Quickstart, store: Store, console: Console) -> None:
         self.story, self.store, self.console = story, store, console
-        self.source, self.target = (rig_of(spec) for spec in _environments(story.move))
+        self.source, self.target = story.rigs()
         self.rename = RENAME if story.move == "openvino" else None
         self.candidates = _candidates(self.target, story.seed)
         self.absent: dict[str, str] = {}

@@ -1,29 +1,55 @@
 """What the documents show must work: Python blocks run, YAML blocks are read, links lead somewhere."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from perfport.cli.app import run
+from perfport.data.assembly import measurements_of
+from perfport.data.dataset import Dataset
+from perfport.data.measurement import Property
 from perfport.data.schema import Card
 from perfport.data.store import Store
-from perfport.measure.campaign import Campaign, run_campaign
+from perfport.measure.campaign import Campaign
+from perfport.quickstart import Quickstart
+from perfport.seeding import rng_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-# The environments of the quickstart, measured in virtual time.
-MEASURED = """\
-name: quickstart
-environments:
-- {name: ppocr-det-160px, system: synthetic}
-- {name: ppocr-det-320px, system: synthetic, settings: {seed: 1}}
-configurations: 40
-"""
+# The pages that go on with the running example, in the order a reader takes them.
+STORY = [ROOT / "docs" / name for name in ("measuring.md", "transfer.md", "recommending.md", "explaining.md")]
+N_MEASURED = 40
 
 
 def blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def example() -> Campaign:
+    """The campaign that all pages go on with."""
+    (text,) = blocks(ROOT / "docs/measuring.md", "yaml")
+    return Campaign.from_yaml(text)
+
+
+def measure_the_example() -> None:
+    """Fill `perfport.db` as the example does: its environments, options and protocol; the numbers are planted."""
+    with Store.open("perfport.db") as store:
+        for rig in example().rigs():
+            rows = rig.space.sample(N_MEASURED, rng_for(0, rig.environment.name))
+            columns = [rows[name].astype("category").cat.codes.to_numpy() for name in rig.space.names]
+            work = 0.01 * rig.environment.workload["side"] * sum((k + 1) * codes for k, codes in enumerate(columns))
+            properties = {name: Property(name, "s") for name in ("inference_time_s", "cpu_time_s")}
+            responses = {
+                "inference_time_s": 0.01 + 0.001 * work,
+                "cpu_time_s": 0.03 - 0.0005 * work + 0.001 * work**1.1,
+            }
+            dataset = Dataset(rig.space, rig.environment, properties, rows, responses)
+            store.begin_campaign(f"of {rig.environment.name}", {"space": rig.space.to_yaml()})
+            made = measurements_of(dataset, protocol=example().protocol.key)
+            store.append(made, campaign=f"of {rig.environment.name}", properties=properties.values())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -38,10 +64,39 @@ def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.M
     if not found:
         return
     monkeypatch.chdir(tmp_path)
-    with Store.open("perfport.db") as store:
-        run_campaign(Campaign.from_yaml(MEASURED), store, lease=tmp_path / "lease")
+    measure_the_example()
     for block in found:
         exec(compile(block, str(document), "exec"), {})  # noqa: S102  # our own documents
+
+
+@pytest.mark.slow
+def test_commands_of_the_pages_can_be_copied_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    measure_the_example()
+    lines = [line for page in STORY for block in blocks(page, "console") for line in block.splitlines()]
+    commands = [shlex.split(line[2:], comments=True) for line in lines if line.startswith("$ perfport ")]
+    assert len(commands) > 20
+    environments = {spec.name for spec in example().environments}
+    for _, *arguments in commands:
+        named = {arguments[at + 1] for at, word in enumerate(arguments) if word in ("-s", "-t", "--source", "--target")}
+        assert named <= environments, arguments
+        # What measures for real is tested elsewhere: here it matters that its campaign is that of the page.
+        if "--measure" in arguments:
+            assert arguments[arguments.index("--measure") + 1] == "campaign.yaml"
+        elif arguments[0] not in ("doctor", "plan", "measure"):
+            code = run(arguments)
+            assert code == 0 or (code == 1 and "--fail-if" in arguments), (arguments, capsys.readouterr().err)
+
+
+def test_the_campaign_of_the_pages_measures_as_the_quickstart_does() -> None:
+    pytest.importorskip("onnxruntime")
+    story, told = example(), Quickstart()
+    assert story.protocol.key == told.protocol.key
+    for here, there in zip(story.rigs(), told.rigs(), strict=True):
+        assert here.environment == there.environment
+        assert here.space.to_yaml() == there.space.to_yaml()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples/serving").glob("*.yaml")), ids=lambda path: path.name)
@@ -50,8 +105,7 @@ def test_example_campaigns_can_be_measured(path: Path) -> None:
 
 
 def test_yaml_blocks_are_campaigns_and_cards() -> None:
-    (campaign,) = blocks(ROOT / "docs/measuring.md", "yaml")
-    assert Campaign.from_yaml(campaign).replicates == 10
+    assert example().replicates == 10
     (knobs,) = blocks(ROOT / "docs/knobs.md", "yaml")
     assert "cpu_quota" in Campaign.from_yaml(knobs).environments[0].options
     for system in blocks(ROOT / "docs/systems.md", "yaml"):
