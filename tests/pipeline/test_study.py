@@ -48,6 +48,18 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_study_of_which_nothing_came_fails_and_says_why(
+    folder: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("study.yaml").write_text(STUDY.replace("[5, 15]", "[500]"))
+    assert run(["study", "study.yaml", *flags]) == 1
+    told = capsys.readouterr()
+    assert "all 12 cells of the study failed" in told.err
+    assert "leave no configuration to test on" in told.err.splitlines()[-1]
+    assert told.out
+
+
 def test_a_study_gives_rows_a_page_and_an_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = printed(capsys, "study", "study.yaml")
     assert (first["cells"], first["computed"], first["n_tasks"]) == (24, 24, 2)

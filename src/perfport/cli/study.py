@@ -1,6 +1,7 @@
 """`study`: strategies, learners, samplers and budgets compared, from one file."""
 
 import os
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.errors import PerfError
 
 if TYPE_CHECKING:
     from perfport.executors import Executor
@@ -55,9 +57,21 @@ def study(
     if as_json:
         run = {"study": asked.name, "folder": folder, "page": page, "cells": len(found.rows)}
         print_json(run | {"computed": found.n_computed, "elapsed_s": found.elapsed_s} | _told(summary))
+    else:
+        out.print(show_study(summary))
+        out.print(f"page: {page}", markup=False)
+    _check_not_all_failed(summary)
+
+
+def _check_not_all_failed(summary: "StudySummary") -> None:
+    """Raise a `PerfError` with the most frequent reason if no cell of a study came to anything."""
+    counts = Counter[str]()
+    for failure in summary.failures:
+        counts[failure.reason] += failure.n_cells
+    if counts.total() < summary.n_cells or not counts:
         return
-    out.print(show_study(summary))
-    out.print(f"page: {page}", markup=False)
+    reason, n_cells = counts.most_common(1)[0]
+    raise PerfError(f"all {summary.n_cells} cells of the study failed, {n_cells} of them: {reason}")
 
 
 def _executor(workers: int) -> "Executor":
