@@ -151,6 +151,26 @@ def test_help_fits_eighty_columns(
     assert max(map(len, printed.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["transfer", "-t", "after"], "begins anew"),
+        (["transfer", "-t", "after", "--measure", "campaign.yaml"], "goes on where it stopped"),
+        (["transfer", "-t", "after", "--measure=campaign.yaml"], "goes on where it stopped"),
+        (["measure", "campaign.yaml"], "goes on where it stopped"),
+    ],
+)
+def test_an_interrupted_command_says_whether_it_goes_on(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("perfport.cli.app.app", interrupted)
+    assert run(arguments) == 130
+    assert capsys.readouterr().err == f"perfport: interrupted; the same command {said}\n"
+
+
 def test_importing_perfport_is_light() -> None:
     script = "import sys, perfport; print([name for name in sys.argv[1:] if name in sys.modules])"
     heavy = ["torch", "onnxruntime", "openvino", "plotly", "fastapi", "pandas", "sklearn", "sqlalchemy"]

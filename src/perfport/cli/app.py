@@ -29,7 +29,8 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
-_INTERRUPTED_TEXT = "interrupted; the same command goes on where it stopped"
+_KEEPS_WHAT_IT_DID = ("measure", "quickstart", "study")
+_MEASURING_FLAGS = ("--measure", "--pilot")
 
 
 def _print_version(wanted: bool) -> None:
@@ -76,11 +77,20 @@ def run(arguments: Sequence[str]) -> int:
         format_message = getattr(error, "format_message", None)
         return _fail(format_message() if format_message else str(error), getattr(error, "exit_code", 1))
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(_INTERRUPTED_TEXT, INTERRUPTED)
+        return _fail(_interrupted(arguments), INTERRUPTED)
     except OSError as error:
         return _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1)
     # Typer turns Ctrl-C into this code; whoever stopped on request returns it as well.
-    return _fail(_INTERRUPTED_TEXT, code) if code == INTERRUPTED else int(code or 0)
+    return _fail(_interrupted(arguments), code) if code == INTERRUPTED else int(code or 0)
+
+
+def _interrupted(arguments: Sequence[str]) -> str:
+    """Only what measures, or computes cells, finds again what it has done."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    measures = any(word.partition("=")[0] in _MEASURING_FLAGS for word in arguments)
+    if measures or command in _KEEPS_WHAT_IT_DID:
+        return "interrupted; the same command goes on where it stopped"
+    return "interrupted; the same command begins anew"
 
 
 def _fail(message: str, code: int) -> int:
