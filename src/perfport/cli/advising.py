@@ -110,7 +110,9 @@ def _gated(before: "Dataset", after: "Dataset", property: str, rule: str, junit:
     if as_json:
         print_json(check.to_dict())
     else:
-        out.print(str(check), markup=False)
+        from perfport.report.advice_terminal import show_check
+
+        out.print(show_check(check))
     return 0 if check.passed else 1
 
 
