@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from perfport.cli.app import run
@@ -39,8 +40,9 @@ def measure_the_example() -> None:
     with Store.open("perfport.db") as store:
         for rig in example().rigs():
             rows = rig.space.sample(N_MEASURED, rng_for(0, rig.environment.name))
-            columns = [rows[name].astype("category").cat.codes.to_numpy() for name in rig.space.names]
-            work = 0.01 * rig.environment.workload["side"] * sum((k + 1) * codes for k, codes in enumerate(columns))
+            codes = [rows[name].astype("category").cat.codes.to_numpy(float) for name in rig.space.names]
+            side = float(rig.environment.workload["side"])
+            work = 0.01 * side * np.sum([(at + 1) * column for at, column in enumerate(codes)], axis=0)
             properties = {name: Property(name, "s") for name in ("inference_time_s", "cpu_time_s")}
             responses = {
                 "inference_time_s": 0.01 + 0.001 * work,

@@ -152,9 +152,10 @@ def _write(chosen: pd.DataFrame, space: "Space", property: str, path: Path) -> N
     def text(name: str, cell: object) -> str:
         if pd.isna(cell):  # type: ignore[call-overload]  # any cell is a scalar
             return ""
-        option = space.option(name) if name in space else None
-        code = None if option is None or option.levels is None else option.code(cell)
-        return str(cell) if code is None else level_text(option, option.levels[code])
+        if name not in space or (levels := space.option(name).levels) is None:
+            return str(cell)
+        code = space.option(name).code(cell)
+        return str(cell) if code is None else level_text(space.option(name), levels[code])
 
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

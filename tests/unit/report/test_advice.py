@@ -169,7 +169,7 @@ def test_a_gate_says_which_levels_of_a_pair_a_factor_belongs_to() -> None:
         Suspect(("core1", "freq"), 0.9, {"off, 345600": 2.61, "off, 652800": 4.61}),
         Suspect(("a", "b"), 0.9, {"x, y, z": 2.0}),
     )
-    check = RegressionCheck(TIME, "p90 slowdown > 10%", False, 1.0, 0.95, (), suspects, 1.5, 20)  # noqa: FBT003
+    check = RegressionCheck(TIME, "p90 slowdown > 10%", False, 1.0, 0.95, (), suspects, 1.5, 20)
     text = printed(show_check(check), width=200)
     assert "  graph: off ×1.01, all ×1.47" in text
     assert text.count("core1 × freq: core1=off, freq=345600: ×2.61; core1=off, freq=652800: ×4.61") == 1
