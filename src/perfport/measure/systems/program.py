@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from perfport.data.environment import Fact
 from perfport.errors import InvalidConfigurationError, MeasurementError, UsageError
 from perfport.measure.base import Configuration
+from perfport.measure.machine.endings import signal_name
 from perfport.measure.systems.templates import fill, names_in
 from perfport.space.options import Level
 
@@ -133,7 +133,7 @@ def check_names(
 
 def ending_of(code: int) -> str:
     """Return how a program ended."""
-    return f"ended with exit code {code}" if code >= 0 else f"crashed with {signal.Signals(-code).name}"
+    return f"ended with exit code {code}" if code >= 0 else f"crashed with {signal_name(-code)}"
 
 
 def last_line(path: Path) -> str:

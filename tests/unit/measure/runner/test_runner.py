@@ -275,6 +275,17 @@ def test_what_a_killed_child_had_in_temporary_folders_goes_with_it() -> None:
     assert len(folders_of(os.getpid())) == len(begin) - 1
 
 
+def test_a_child_that_dies_by_a_signal_without_a_name_is_an_outcome() -> None:
+    system = CommandSystem(
+        ["${python}", "-c", "import os; os.kill(os.getppid(), ${n})"],
+        {"options": [{"name": "n", "type": "ordinal", "values": [40, 41]}]},
+    )
+    with Runner(QUICK) as runner:
+        outcome = runner.measure(make_rig("here", system), {"n": 40})
+        assert outcome.status is Status.FAILED
+        assert "crashed with signal 40" in outcome.reason
+
+
 def test_a_child_whose_runner_is_killed_ends_by_itself() -> None:
     script = (
         "from perfport.measure.runner.runner import Runner; from perfport.measure.runner.rig import make_rig\n"

@@ -102,6 +102,11 @@ QUICK = Protocol(min_repetitions=1, max_repetitions=2, min_time_s=0, warm_up_run
         ("print([1, 2])", r"no JSON object; its last line is '\[1, 2\]'"),
         ("import sys; sys.exit('cannot open the device')", "ended with exit code 1: cannot open the device"),
         ("import os; os.kill(os.getpid(), 11)", "crashed with SIGSEGV"),
+        pytest.param(
+            "import os; os.kill(os.getpid(), 40)",
+            "crashed with signal 40",  # real-time signals have no names
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="there are real-time signals on Linux only"),
+        ),
         ("print('{\"time\": 1}')", "has no 'inference_time_s'; at 'inference_time_s' there is time"),
         ('print(\'{"inference_time_s": "fast"}\')', "'inference_time_s' is 'fast', not a number"),
         ("print('{\"inference_time_s\": NaN}')", "not a finite number"),
