@@ -20,6 +20,7 @@ from perfport.data.store import Store
 from perfport.errors import MeasurementError, UsageError
 from perfport.measure.campaign import ProgressCallback, measure_configurations
 from perfport.measure.campaign.side_by_side import measure_side_by_side
+from perfport.measure.meters import DEFAULT_METERS
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.rig import Rig
 from perfport.report.content import Choice, Estimate, Missing, VerifiedOffer
@@ -42,6 +43,7 @@ def verified_choice(
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     coverage: float = 0.9,
     rounds: int = 5,
     seed: int = 0,
@@ -58,6 +60,7 @@ def verified_choice(
         store: Where measurements are kept; what is there is not measured again.
         protocol: How one configuration is measured.
         campaign: Name under which measurements are stored.
+        meters: Read beside the clock, as in a campaign.
         coverage: Of the predicted interval.
         rounds: How often each of the two is measured.
         seed: Decides the order.
@@ -86,6 +89,7 @@ def verified_choice(
         protocol=protocol,
         rounds=rounds,
         campaign=campaign,
+        meters=meters,
         seed=seed,
         progress=progress,
     )
@@ -106,6 +110,7 @@ def settled(
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> Settled:
@@ -119,6 +124,7 @@ def settled(
         store: Where measurements are kept.
         protocol: How one configuration is measured.
         campaign: Name under which measurements are stored.
+        meters: Read beside the clock, as in a campaign.
         seed: Of the measurements.
         watcher: Told before each measurement.
 
@@ -139,6 +145,7 @@ def settled(
             protocol=protocol,
             block=SETTLING_BLOCK + counts[key],
             campaign=campaign,
+            meters=meters,
             seed=seed,
         )
         settling.tell(configuration, _told_of_all(found, settling.properties))
@@ -152,6 +159,7 @@ def searched(
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> SearchOutcome:
@@ -166,7 +174,7 @@ def searched(
             watcher(n_made, search.budget)
         n_made += 1
         found = measure_configurations(
-            rig, rig.space.frame([configuration]), store, protocol=protocol, campaign=campaign, seed=seed
+            rig, rig.space.frame([configuration]), store, protocol=protocol, campaign=campaign, meters=meters, seed=seed
         )
         search.tell(configuration, _told(found, search.property))
     return search.outcome()
@@ -179,6 +187,7 @@ def verified_offer(
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     coverage: float = 0.9,
     rounds: int = 5,
     seed: int = 0,
@@ -192,6 +201,7 @@ def verified_offer(
         store: Where measurements are kept; what is there is not measured again.
         protocol: How one configuration is measured.
         campaign: Name under which measurements are stored.
+        meters: Read beside the clock, as in a campaign.
         coverage: Of the intervals of the gains.
         rounds: How often each of the two is measured.
         seed: Decides the order.
@@ -206,7 +216,15 @@ def verified_offer(
         raise UsageError("the default configuration is what is on offer: there is nothing to measure it beside")
     frame = rig.space.frame([offer.configuration, default])
     winner, rival = measure_side_by_side(
-        rig, frame, store, protocol=protocol, rounds=rounds, campaign=campaign, seed=seed, progress=progress
+        rig,
+        frame,
+        store,
+        protocol=protocol,
+        rounds=rounds,
+        campaign=campaign,
+        meters=meters,
+        seed=seed,
+        progress=progress,
     ).measurements
     if len(winner) < rounds:
         raise KeyboardInterrupt

@@ -84,7 +84,7 @@ class _MeasuredNow:
 
     def take(self, rows: "NDArray[np.int64]") -> Dataset:
         from perfport.data.assembly import dataset_of
-        from perfport.measure.campaign import measure_configurations
+        from perfport.measure.campaign import Remeasure, measure_configurations
         from perfport.report.progress import MeasuringProgress
 
         with MeasuringProgress(err, "measuring") as shown:
@@ -94,6 +94,8 @@ class _MeasuredNow:
                 self.store,
                 protocol=self.campaign.protocol,
                 campaign=self.campaign.name,
+                meters=self.campaign.meters,
+                remeasure=Remeasure(self.campaign.worst_kept, self.campaign.remeasure),
                 seed=self.campaign.seed,
                 progress=shown,
             )

@@ -22,6 +22,7 @@ from perfport.data.environment import Fact
 from perfport.errors import SpaceError, UsageError
 from perfport.measure.actuators import options_named
 from perfport.measure.blocks import SENTINEL_BLOCK
+from perfport.measure.meters import DEFAULT_METERS
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.rig import Rig, make_rig
 from perfport.measure.systems import make_system
@@ -105,7 +106,7 @@ class Campaign(Document):
     worst_kept: Literal["A", "B", "C", "D"] = "C"
     remeasure: int = Field(default=1, ge=0, le=10)
     protocol: Protocol = Field(default_factory=Protocol)
-    meters: tuple[str, ...] = ("energy",)
+    meters: tuple[str, ...] = DEFAULT_METERS
     seed: int = 0
 
     @model_validator(mode="after")
