@@ -38,7 +38,7 @@ from perfport.measure.properties import CPU_TIME, INFERENCE_TIME, LATENCY
 from perfport.measure.systems.answers import array_at
 from perfport.measure.systems.http_client import Answer, HttpClient, checked_url
 from perfport.measure.systems.load import Clients, Served, poisson_arrivals_s
-from perfport.measure.systems.program import check_names, completed
+from perfport.measure.systems.program import check_names, completed, positive_seconds
 from perfport.measure.systems.server import Server, free_port
 from perfport.measure.systems.templates import fill, fill_document, names_in
 from perfport.seeding import rng_for
@@ -114,14 +114,15 @@ class HttpSystem:
         Raises:
             UsageError: If a setting makes no sense.
         """
+        self._server = Server.of(server) if server else None
         self._settings: dict[str, Any] = {
             "url": url, "space": dict(space), "network": network, "body": body, "method": method,
             "headers": dict(headers or {}), "token_variable": token_variable, "stream": stream,
-            "server": dict(server) if server else None, "output": output, "timeout_s": timeout_s,
+            "server": dict(server) if server else None, "output": output,
+            "timeout_s": positive_seconds("timeout_s", timeout_s),
             "allow_remote": allow_remote,
         }  # fmt: skip
         self._document = read_document({"name": self.name, **space})
-        self._server = Server.of(server) if server else None
         checked_url(url.replace("${port}", "1"), allow_remote=allow_remote)
         if output and stream:
             raise UsageError("output: a stream is not one JSON document; compare answers that are not streamed")
@@ -172,7 +173,7 @@ class HttpSystem:
             url,
             method=self._settings["method"],
             headers=self._headers(),
-            timeout_s=float(self._settings["timeout_s"]),
+            timeout_s=self._settings["timeout_s"],
         )
         document = fill_document(self._settings["body"], values)
         body = None if document is None else json.dumps(document).encode()

@@ -1,5 +1,6 @@
 """A program that is not ours: command line, variables and files made from a configuration; started without a shell."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from perfport.space.options import Level
 if TYPE_CHECKING:
     from perfport.space.space import Space
 
-__all__ = ["Program", "check_names", "completed", "ending_of", "last_line"]
+__all__ = ["Program", "check_names", "completed", "ending_of", "last_line", "positive_seconds"]
 
 _TAIL_BYTES = 1 << 16
 _LINE_CHARS = 200
@@ -32,8 +33,9 @@ class Program:
     Attributes:
         command: The program and its arguments; arguments that become empty are left out. `${python}` is the
             interpreter that runs perfport.
-        environment: Variables set beside those there are.
-        files: Name -> content, written into a folder of their own, `${folder}`, before the start.
+        environment: Variables set beside those there are. Numbers and booleans, which YAML makes of `1` and `true`,
+            are the texts they were written as.
+        files: Name -> content, written into a folder of their own, `${folder}`, before the start; as `environment`.
     """
 
     command: Sequence[str]
@@ -41,8 +43,13 @@ class Program:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.command or not all(isinstance(part, str) for part in self.command):
-            raise UsageError(f"command {self.command!r}: give a list of texts, the program first")
+        # A text is a sequence, too, of its letters.
+        is_list = isinstance(self.command, Sequence) and not isinstance(self.command, str)
+        if not is_list or not self.command or not all(isinstance(part, str) for part in self.command):
+            raise UsageError(f"command {self.command!r}: give a list of texts, the program first, such as [sh, run.sh]")
+        object.__setattr__(self, "command", tuple(self.command))
+        object.__setattr__(self, "environment", _texts("environment", self.environment))
+        object.__setattr__(self, "files", _texts("files", self.files))
         for name in self.files:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.name:
@@ -81,6 +88,29 @@ class Program:
             )
         except OSError as error:
             raise MeasurementError(f"program '{command[0]}' cannot be started: {error.strerror}") from error
+
+
+def positive_seconds(setting: str, given: object) -> float:
+    """Return a time that was given as a setting.
+
+    Raises:
+        UsageError: If it is no positive number.
+    """
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise UsageError(f"{setting} is {given!r}; give a positive number of seconds")
+    return float(given)
+
+
+def _texts(setting: str, given: object) -> dict[str, str]:
+    """Return names and texts as the setting gives them, numbers and booleans as they were written."""
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise UsageError(f"{setting} {given!r}: give names with their texts, such as {{NAME: text}}")
+    texts = {}
+    for name, value in given.items():
+        if not isinstance(value, str | bool | int | float):
+            raise UsageError(f"{setting}: '{name}' is {value!r}; give a text, a number, true or false")
+        texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return texts
 
 
 def completed(space: "Space", configuration: Configuration, system: str) -> dict[str, Level | None]:

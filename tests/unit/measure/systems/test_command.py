@@ -77,6 +77,17 @@ def test_options_reach_arguments_variables_and_files_and_numbers_come_back_in_si
     ]
 
 
+def test_numbers_and_booleans_that_yaml_makes_are_the_texts_they_were_written_as() -> None:
+    written: dict[str, Any] = {"SPIN": 1, "OMP_DYNAMIC": False}
+    system = echo(environment=written, files={"a/told.json": '{"threads": ${threads}}', "b": 2.5})
+    assert system.settings["environment"] == {"SPIN": "1", "OMP_DYNAMIC": "false"}
+    assert system.settings["files"]["b"] == "2.5"
+    with system.open({}, {"side": 64}) as session:
+        session.run_once()
+        assert session._answer["variable"] == "1"  # type: ignore[attr-defined]
+    assert system.facets() == CommandSystem(**system.settings).facets()
+
+
 def test_what_is_left_out_is_at_its_default_and_inactive_where_its_condition_says_so() -> None:
     space = echo().space()
     assert completed(space, {}, "command") == {"threads": 2, "spin": True, "backoff": 7}
@@ -152,6 +163,16 @@ def test_what_would_be_measured_in_vain_is_told_before_the_first_run(changes: di
     ("changes", "told"),
     [
         ({"command": []}, "give a list of texts"),
+        ({"command": "sh run.sh"}, r"command 'sh run.sh': give a list of texts, the program first, such as \[sh, run"),
+        ({"command": ["sh", 1]}, "give a list of texts"),
+        ({"command": 3}, "give a list of texts"),
+        ({"environment": {"A": None}}, "environment: 'A' is None; give a text, a number, true or false"),
+        ({"environment": {"A": [1]}}, r"environment: 'A' is \[1\]"),
+        ({"environment": ["A=1"]}, "give names with their texts"),
+        ({"environment": {1: "x"}}, "give names with their texts"),
+        ({"files": {"a.json": {"x": 1}}}, "files: 'a.json' is {'x': 1}; give a text"),
+        ({"timeout_s": "soon"}, "timeout_s is 'soon'; give a positive number of seconds"),
+        ({"timeout_s": 0}, "timeout_s is 0; give a positive number"),
         ({"files": {"../x": ""}}, "no name inside the folder"),
         ({"files": {"/etc/x": ""}}, "no name inside the folder"),
         ({"maximise": ["speed"]}, "'speed' is not among the properties"),

@@ -206,6 +206,22 @@ def test_a_load_that_is_none_is_told(workload: dict[str, Fact], told: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        (["python", "serve.py"], "server .*: give a mapping, such as"),
+        ({"command": ["python"], "start_timeout_s": "soon"}, "server: start_timeout_s is 'soon'; give a positive"),
+        ({"command": "python serve.py"}, "server: command 'python serve.py': give a list of texts"),
+        ({"command": ["python"], "environment": {"A": None}}, "server: environment: 'A' is None"),
+        ({"command": ["python"], 3: 4}, "server: unknown key '3'"),
+        ({"ready": "/"}, "server: 'command' is missing"),
+    ],
+)
+def test_a_server_that_cannot_be_started_as_told_is_refused(server: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        HttpSystem("http://127.0.0.1:${port}/", SPACE, body=BODY, server=server)
+
+
+@pytest.mark.parametrize(
     ("command", "told"),
     [
         (["-c", "import sys; sys.exit('no such model')"], "the server ended with exit code 1: no such model"),
