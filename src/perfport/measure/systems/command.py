@@ -27,7 +27,15 @@ from perfport.measure.machine.scratch import temporary_folder
 from perfport.measure.networks.cache import identity_of
 from perfport.measure.properties import CPU_TIME, INFERENCE_TIME
 from perfport.measure.systems.answers import array_at, described, number_at
-from perfport.measure.systems.program import Program, check_names, completed, ending_of, last_line, positive_seconds
+from perfport.measure.systems.program import (
+    Program,
+    check_names,
+    completed,
+    end,
+    ending_of,
+    last_line,
+    positive_seconds,
+)
 from perfport.space.options import Level
 from perfport.space.schema import read_document
 
@@ -157,8 +165,7 @@ class _OpenSession:
             except TimeoutExpired:
                 raise MeasurementError(f"the program took longer than {self._settings['timeout_s']:g} s") from None
             finally:
-                process.kill()
-                process.wait()
+                end(process)
         if code != 0:
             told = last_line(errors) or last_line(printed)
             raise MeasurementError(f"the program {ending_of(code)}" + (f": {told}" if told else ""))

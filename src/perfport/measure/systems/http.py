@@ -51,6 +51,8 @@ __all__ = ["HttpSystem"]
 
 SCENARIOS = ("single_stream", "offline", "server")
 _LOAD_FACTS = ("scenario", "clients", "rate_hz", "requests")
+_SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie")
+_SECRET_ENDINGS = ("-key", "-token")
 _OPEN_LOOP_CLIENTS = 128  # requests that may wait for an answer at once; later ones are late from when they were due
 
 _LOAD_PROPERTIES = (
@@ -102,7 +104,7 @@ class HttpSystem:
             network: What is served, for people and for the environment's identity.
             body: JSON document that is sent, with places for options and workload facts (`templates`).
             method: HTTP method.
-            headers: Further headers.
+            headers: Further headers; none that holds a secret, since they are stored.
             token_variable: Environment variable that holds a bearer token; the token itself is never stored.
             stream: Whether the answer is a stream: server-sent events, or one JSON object a line.
             server: How to start one for each configuration: `command`, `environment`, `files` (as of system
@@ -117,7 +119,7 @@ class HttpSystem:
         self._server = Server.of(server) if server else None
         self._settings: dict[str, Any] = {
             "url": url, "space": dict(space), "network": network, "body": body, "method": method,
-            "headers": dict(headers or {}), "token_variable": token_variable, "stream": stream,
+            "headers": _without_secrets(headers or {}), "token_variable": token_variable, "stream": stream,
             "server": dict(server) if server else None, "output": output,
             "timeout_s": positive_seconds("timeout_s", timeout_s),
             "allow_remote": allow_remote,
@@ -196,6 +198,17 @@ class HttpSystem:
                 raise UsageError(f"token_variable: the environment variable {variable} is not set")
             headers["Authorization"] = f"Bearer {os.environ[variable]}"
         return headers
+
+
+def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers: settings stand in the store, in exports and in reports."""
+    for name in headers:
+        if str(name).lower() in _SECRET_HEADERS or str(name).lower().endswith(_SECRET_ENDINGS):
+            raise UsageError(
+                f"headers: '{name}' holds a secret, which would be stored with the campaign; put a bearer token into "
+                "an environment variable and name that in token_variable"
+            )
+    return dict(headers)
 
 
 class _Load:

@@ -3,9 +3,11 @@
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
@@ -20,10 +22,13 @@ from perfport.space.options import Level
 if TYPE_CHECKING:
     from perfport.space.space import Space
 
-__all__ = ["Program", "check_names", "completed", "ending_of", "last_line", "positive_seconds"]
+__all__ = ["Program", "check_names", "completed", "end", "ending_of", "last_line", "positive_seconds"]
 
 _TAIL_BYTES = 1 << 16
 _LINE_CHARS = 200
+# Elsewhere than on Linux a program stays in the group of the child and ends with that: a child that is killed cannot
+# end a second group, and what it leaves is found by its mark on Linux only (`strays`).
+_HAS_GROUP = sys.platform == "linux"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Program:
     def start(
         self, values: Mapping[str, Level | None], folder: Path, *, output: IO[bytes], errors: IO[bytes] | int
     ) -> "subprocess.Popen[bytes]":
-        """Write the files and start the program; it stays in the process group of the child, which ends with it.
+        """Write the files and start the program, in a process group of its own; `end` ends it.
 
         Raises:
             UsageError: If a template cannot be filled.
@@ -84,7 +89,12 @@ class Program:
         variables = {name: text for name, part in self.environment.items() if (text := fill(part, values)) is not None}
         try:
             return subprocess.Popen(  # noqa: S603  # the user's own program, its arguments never seen by a shell
-                command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+                command,
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                process_group=0 if _HAS_GROUP else None,
             )
         except OSError as error:
             raise MeasurementError(f"program '{command[0]}' cannot be started: {error.strerror}") from error
@@ -111,6 +121,18 @@ def _texts(setting: str, given: object) -> dict[str, str]:
             raise UsageError(f"{setting}: '{name}' is {value!r}; give a text, a number, true or false")
         texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return texts
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a program that `Program.start` started, and what it started and has left; it may have ended already.
+
+    Else the workers of a program that timed out would go on beside the next measurements.
+    """
+    if _HAS_GROUP:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def completed(space: "Space", configuration: Configuration, system: str) -> dict[str, Level | None]:

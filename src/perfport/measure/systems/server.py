@@ -4,14 +4,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from perfport.errors import MeasurementError, UsageError
 from perfport.measure.systems.http_client import HttpClient
-from perfport.measure.systems.program import Program, ending_of, last_line, positive_seconds
+from perfport.measure.systems.program import Program, end, ending_of, last_line, positive_seconds
 
 __all__ = ["Server", "free_port"]
 
@@ -65,11 +65,10 @@ class Server:
                 yield process
             finally:
                 process.terminate()
-                try:
+                with suppress(subprocess.TimeoutExpired):
                     process.wait(_END_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                # Workers, too, that a server has left.
+                end(process)
 
     def _wait(self, process: "subprocess.Popen[bytes]", printed: Path, client: HttpClient) -> None:
         deadline = time.monotonic() + self._start_timeout_s

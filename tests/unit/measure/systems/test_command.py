@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,40 @@ def test_what_goes_wrong_is_an_outcome_with_its_reason(code: str, told: str) -> 
     outcome = measure_in_session(system, {}, {}, protocol=QUICK)
     assert outcome.status is Status.FAILED
     assert re.search(told, outcome.reason), outcome.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a program has a process group of its own on Linux only")
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_a_program_has_started_ends_with_it(tmp_path: Path, ends: bool) -> None:
+    sleeper = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
+    code = (
+        f"import os, subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {sleeper!r}])\n"
+        f"while not os.path.exists({str(tmp_path / 'pid')!r}) or not os.path.getsize({str(tmp_path / 'pid')!r}):\n"
+        "    time.sleep(0.01)\n"
+        f"print('{{}}', flush=True); {'sys.exit()' if ends else 'time.sleep(3600)'}"
+    )
+    space = {"options": [{"name": "level", "type": "integer", "values": [1]}]}
+    # A program that never ends has a second to start the other one.
+    command = [sys.executable, "-c", code, "${level}"]
+    system = CommandSystem(command, space, properties={}, timeout_s=20 if ends else 1)
+    with system.open({}, {}) as session:
+        if ends:
+            session.run_once()
+        else:
+            with pytest.raises(MeasurementError, match="took longer than 1 s"):
+                session.run_once()
+    status = Path("/proc", (tmp_path / "pid").read_text(), "status")
+    deadline = time.monotonic() + 10
+    while is_running(status) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_running(status)
+
+
+def is_running(status: Path) -> bool:
+    try:
+        return "State:\tZ" not in status.read_text()
+    except OSError:
+        return False
 
 
 def test_a_shell_is_never_asked(tmp_path: Path) -> None:
