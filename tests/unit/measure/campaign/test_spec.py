@@ -137,6 +137,11 @@ def test_options_of_the_machine_join_those_of_the_system() -> None:
             UsageError,
             "keep one of the two",
         ),
+        (
+            {"options": ("option_2",)},
+            UsageError,
+            r"'option_2' is an option of system 'synthetic', which vary anyway; .* levels: {option_2: \[1, 2\]}",
+        ),
         ({"options": ("warp_factor",)}, UsageError, "no actuator sets warp_factor"),
         ({"options": {"affinity": ("0",)}}, UsageError, "'affinity' must be an option with at least one level"),
         ({"options": {"cpus": ()}}, UsageError, "'cpus' must be an option with at least one level"),
