@@ -246,7 +246,7 @@ class Runner:
             child.close()
             raise ChildLostError("the child sent an outcome that cannot be read") from error
 
-    def _read_meters(self, child: ChildProcess, deadline: float, request: _Request) -> tuple[Window, Mapping[str, Any]]:
+    def _read_meters(self, child: ChildProcess, deadline: float, request: _Request) -> tuple[Window, dict[str, Any]]:
         """Let the child run on between start and stop of every meter.
 
         Returns:
