@@ -148,7 +148,7 @@ def settled(
             meters=meters,
             seed=seed,
         )
-        settling.tell(configuration, _told_of_all(found, settling.properties))
+        settling.tell(configuration, _told(found, settling.properties))
     return settling.outcome()
 
 
@@ -167,6 +167,7 @@ def searched(
 
     Raises:
         KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
+        MeasurementError: If what is to be best is not measured here.
     """
     n_made = 0
     while (configuration := search.ask()) is not None:
@@ -176,7 +177,8 @@ def searched(
         found = measure_configurations(
             rig, rig.space.frame([configuration]), store, protocol=protocol, campaign=campaign, meters=meters, seed=seed
         )
-        search.tell(configuration, _told(found, search.property))
+        told = _told(found, [search.property.name])
+        search.tell(configuration, None if told is None else told[search.property.name])
     return search.outcome()
 
 
@@ -256,15 +258,7 @@ def verified_offer(
     )
 
 
-def _told(found: Sequence[Measurement], property: Property) -> float | None:
-    """Return the reading of the one measurement asked for; None if it did not end well."""
-    if not found:
-        raise KeyboardInterrupt
-    readings = _readings(found, property)
-    return float(readings[0]) if len(readings) else None
-
-
-def _told_of_all(found: Sequence[Measurement], properties: Sequence[str]) -> dict[str, float] | None:
+def _told(found: Sequence[Measurement], properties: Sequence[str]) -> dict[str, float] | None:
     """Return the readings of the one measurement asked for; None if it did not end well."""
     if not found:
         raise KeyboardInterrupt
