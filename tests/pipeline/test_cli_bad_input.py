@@ -197,6 +197,18 @@ def test_bad_input_is_answered_in_one_line(folder: Path, capsys: pytest.CaptureF
     assert before.items() <= {path: path.read_bytes() for path in before if path.exists()}.items()
 
 
+@pytest.mark.parametrize("text", ["[", "{a: 1", "@x", "2024-13-45", ""])
+def test_a_level_that_is_no_yaml_is_answered_with_the_levels(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert run(TRANSFER) == 0
+    capsys.readouterr()
+    assert run(["predict", "model.perfport", "--set", f"mode={text}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert text in line
+    assert "none" in line and "fast" in line
+
+
 def test_a_failed_import_keeps_what_is_in_the_store(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["import", "tables"]) == 0
     (folder / TABLE).write_text(ROWS.replace("4.0", "nonsense"))

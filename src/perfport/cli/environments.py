@@ -210,5 +210,9 @@ def _level(space: Space, name: str, text: str) -> Level:
         if str(level) == text:
             return level
     # YAML knows numbers and booleans as people write them ("2", "1e9", "true", "off").
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        # Such as "[" and "2024-13-45": a text of no option with levels, which are named where it is checked.
+        return text
     return value if isinstance(value, bool | int | float | str) else text
