@@ -177,8 +177,8 @@ CASES: list[Case] = [
     ("rename without an equals sign", untouched, [*TRANSFER, "--rename", "threads"], 2, ("--rename", "NAME=VALUE")),
     ("no such store", untouched, ["export", "out", "--store", "nowhere.db"], 1, ("nowhere.db",)),
     ("store that is no database", untouched, ["export", "out", "--store", "campaign.yaml"], 1, ("campaign.yaml",)),
-    ("no such model", untouched, ["predict", "nowhere.perfport"], 1, ("nowhere.perfport",)),
-    ("model that is no model", untouched, ["predict", "campaign.yaml"], 1, ("campaign.yaml",)),
+    ("no such model", untouched, ["predict", "nowhere.perfport"], 2, ("nowhere.perfport",)),
+    ("model that is no model", untouched, ["predict", "campaign.yaml"], 2, ("campaign.yaml",)),
 ]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
-from perfport.errors import NotEnoughDataError, TableError, UsageError
+from perfport.errors import ModelFileError, NotEnoughDataError, TableError, UsageError
 
 if TYPE_CHECKING:
     from perfport.data.dataset import Dataset
@@ -207,11 +207,18 @@ def report(
 
 
 def loaded_model(path: Path) -> "tuple[TransferredModel, Recipe]":
-    """Return a saved model and what it was made from."""
+    """Return a saved model and what it was made from.
+
+    Raises:
+        UsageError: If the file is not there, or cannot be used as a model.
+    """
     from perfport.transfer.files import load_model
 
-    with err.status("loading the model"):
-        model = load_model(path)
+    try:
+        with err.status("loading the model"):
+            model = load_model(path)
+    except ModelFileError as error:
+        raise UsageError(error.message, path=path) from error
     assert model.recipe is not None  # noqa: S101  # a loaded model always knows what it was made from
     return model, model.recipe
 
