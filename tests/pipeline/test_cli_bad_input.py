@@ -52,6 +52,11 @@ def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def emptied(folder: Path) -> None:
+    """A store that was begun and never written, as an interrupted copy leaves it."""
+    (folder / "empty.db").touch()
+
+
 def untouched(folder: Path) -> None:
     """The files are sound; the command line is not."""
 
@@ -177,6 +182,9 @@ CASES: list[Case] = [
     ("rename without an equals sign", untouched, [*TRANSFER, "--rename", "threads"], 2, ("--rename", "NAME=VALUE")),
     ("no such store", untouched, ["export", "out", "--store", "nowhere.db"], 1, ("nowhere.db",)),
     ("store that is no database", untouched, ["export", "out", "--store", "campaign.yaml"], 1, ("campaign.yaml",)),
+    ("empty store", emptied, ["transfer", "--data", "empty.db", "-t", "here"], 1, ("empty.db", "is empty")),
+    ("empty store to export", emptied, ["export", "out", "--store", "empty.db"], 1, ("empty.db", "is empty")),
+    ("empty store to plan with", emptied, ["plan", "campaign.yaml", "--store", "empty.db"], 1, ("is empty",)),
     ("no such model", untouched, ["predict", "nowhere.perfport"], 2, ("nowhere.perfport",)),
     ("model that is no model", untouched, ["predict", "campaign.yaml"], 2, ("campaign.yaml",)),
 ]

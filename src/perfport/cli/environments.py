@@ -14,7 +14,7 @@ from perfport.cli.console import err
 from perfport.data.dataset import Dataset
 from perfport.data.store import Store
 from perfport.data.tables import SystemTables, read_tables
-from perfport.errors import UsageError
+from perfport.errors import StoreError, UsageError
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 from perfport.space.space import Space
@@ -33,6 +33,7 @@ __all__ = [
     "parse_pairs",
     "parse_settings",
     "rig_of_campaign",
+    "store_to_read",
 ]
 
 MAX_POOL = 20_000
@@ -151,8 +152,20 @@ def measured_environments(data: str, *, create: bool = False) -> Iterator[Measur
     if Path(data).is_dir():
         yield Measured(data, read_tables(data), None)
         return
-    with Store.open(data, create=create, read_only=not create) as store:
+    with Store.open(data) if create else store_to_read(data) as store:
         yield Measured(data, None, store)
+
+
+def store_to_read(where: str) -> Store:
+    """Open a store that is there and is only read.
+
+    Raises:
+        StoreError: If it is not there, holds nothing, or cannot be read.
+    """
+    path = Path(where)
+    if path.is_file() and not path.stat().st_size:
+        raise StoreError(f"{where}: the file is empty; `perfport measure` or `perfport import` makes a store", path=path)
+    return Store.open(where, create=False, read_only=True)
 
 
 def rig_of_campaign(path: Path, environment: str) -> "tuple[Rig, Campaign]":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.cli.environments import store_to_read
 from perfport.errors import UsageError
 
 __all__ = ["StoreOption", "export_tables", "import_tables"]
@@ -62,10 +63,9 @@ def export_tables(
     as_json: JsonFlag = False,
 ) -> None:
     """Write measurements from the store to files that any other tool reads."""
-    from perfport.data.store import Store
     from perfport.data.tables import SystemTables, write_tables
 
-    with Store.open(store, create=False, read_only=True) as opened:
+    with store_to_read(store) as opened:
         if destination.name.endswith(_ROW_FILES):
             if environment is not None and len(environment) > 1:
                 raise UsageError(
