@@ -87,7 +87,7 @@ class Pairs:
         Raises:
             NotEnoughDataError: If fewer than `MIN_ROWS` configurations can be compared.
         """
-        old, new, row_of = runs.old, runs.new, runs.row_of
+        new, row_of = runs.new, runs.row_of
         if len(new) < MIN_ROWS:
             raise NotEnoughDataError(
                 f"{len(new)} configuration(s) ran in both versions: a check needs at least {MIN_ROWS}; measure more",
@@ -95,7 +95,8 @@ class Pairs:
             )
         notes: list[str] = []
         keys = list(new)
-        if old is not None and isinstance(baseline, Dataset):
+        if isinstance(baseline, Dataset):
+            old = runs.old or {}
             shared = [key for key in new if key in old]
             if len(shared) >= max(MIN_ROWS, len(new) / 2):
                 keys, before = shared, _column(old[key].log_response for key in shared)
