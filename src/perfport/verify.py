@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from perfport.advise.recommendation.recommend import is_minimised, recommend
+from perfport.advise.recommendation.recommend import Recommendation, is_minimised
 from perfport.advise.recommendation.search import Search, SearchOutcome
 from perfport.advise.recommendation.settling import Settled, Settling
 from perfport.advise.recommendation.tradeoff import TradeOff
@@ -24,7 +23,6 @@ from perfport.measure.meters import DEFAULT_METERS
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.rig import Rig
 from perfport.report.content import Choice, Estimate, Missing, VerifiedOffer
-from perfport.transfer.transferred import TransferredModel
 
 __all__ = ["Watcher", "searched", "settled", "verified_choice", "verified_offer"]
 
@@ -36,9 +34,8 @@ Watcher = Callable[[int, int], None]
 
 
 def verified_choice(
-    model: TransferredModel,
+    ranked: Sequence[Recommendation],
     rig: Rig,
-    candidates: pd.DataFrame,
     store: Store,
     *,
     protocol: Protocol,
@@ -47,36 +44,37 @@ def verified_choice(
     coverage: float = 0.9,
     rounds: int = 5,
     seed: int = 0,
+    n_candidates: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Choice:
-    """Recommend the best of `candidates`, and measure it and the default in turns.
+    """Measure the best recommendation and the default in turns.
 
     Where the default itself is predicted best, it is measured beside the runner-up.
 
     Args:
-        model: Of the target.
+        ranked: What is recommended, best first; the first two count.
         rig: The target, ready to be measured.
-        candidates: Valid configurations to choose from.
         store: Where measurements are kept; what is there is not measured again.
         protocol: How one configuration is measured.
         campaign: Name under which measurements are stored.
         meters: Read beside the clock, as in a campaign.
-        coverage: Of the predicted interval.
+        coverage: Of the predicted interval, and of that of the gain.
         rounds: How often each of the two is measured.
         seed: Decides the order.
+        n_candidates: Configurations the recommendations were chosen from, if they are counted.
         progress: Called before and after each measurement.
 
     Raises:
         KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
     """
     default = rig.space.default_configuration()
-    best, *others = recommend(model, candidates=candidates, n=2, coverage=coverage, seed=seed)
+    best, *others = ranked
     choice = Choice(
         configuration=best.configuration,
         default=default,
         predicted=Estimate(best.predicted, best.lower, best.upper),
         coverage=coverage,
-        n_candidates=len(candidates),
+        n_candidates=n_candidates,
     )
     is_default = configuration_key(best.configuration) == configuration_key(default)
     rivals = [other.configuration for other in others] if is_default else [default]
@@ -96,11 +94,11 @@ def verified_choice(
     winner, rival = found.measurements
     if len(winner) < rounds:
         raise KeyboardInterrupt
-    verified = _estimate(winner, model.property)
+    verified = _estimate(winner, best.property)
     if is_default:
         return replace(choice, verified=verified, default_measured=verified)
-    gain = _gain(winner, rival, model.property, coverage)
-    return replace(choice, verified=verified, default_measured=_estimate(rival, model.property), gain=gain)
+    gain = _gain(winner, rival, best.property, coverage)
+    return replace(choice, verified=verified, default_measured=_estimate(rival, best.property), gain=gain)
 
 
 def settled(

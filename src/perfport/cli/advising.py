@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from perfport.cli.console import JsonFlag, err, out, print_json
-from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
+from perfport.cli.environments import left_out, measured_environments, parse_pairs, parse_settings
 from perfport.cli.modelling import CoverageOption, DataOption, ModelArgument, loaded_model, unseen_rows
 from perfport.errors import UsageError
 
@@ -132,16 +132,23 @@ def apply(
 ) -> None:
     """Write a configuration as settings that can be deployed, and say what they cannot express."""
     from perfport.advise.deployment.export import export
+    from perfport.advise.recommendation.feasible import allowed_by
     from perfport.advise.recommendation.recommend import recommend
 
     built, recipe = loaded_model(model)
     space = recipe.target.space
-    configuration = _chosen(space, setting) or dict(recommend(built, candidates=space)[0].configuration)
+    configuration, left = _chosen(space, setting), None
+    if configuration is None:
+        allowed = allowed_by(recipe.target)
+        configuration = dict(recommend(built, candidates=space, allowed=allowed)[0].configuration)
+        left = left_out(space, allowed, seed=0)
     written = export(configuration, form, network=network, rename=parse_pairs(rename or [], "--rename") or None)
     paths = written.write(output) if output is not None else ()
     if as_json:
-        print_json(written.to_dict() | {"configuration": configuration, "paths": paths})
+        print_json(written.to_dict() | {"configuration": configuration, "left_out": left, "paths": paths})
         return
+    if left is not None:
+        err.print(str(left), markup=False, soft_wrap=True)
     out.print(str(written), markup=False, soft_wrap=True)
     for path in paths:
         err.print(f"written: {path}", markup=False)

@@ -22,6 +22,7 @@ from perfport.space.space import Space
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from perfport.advise.recommendation.feasible import Allowed, LeftOut
     from perfport.measure.campaign.spec import Campaign
     from perfport.measure.runner.rig import Rig
 
@@ -29,14 +30,17 @@ __all__ = [
     "Measured",
     "Pool",
     "candidates",
+    "left_out",
     "measured_environments",
     "parse_pairs",
     "parse_settings",
     "rig_of_campaign",
+    "rig_of_target",
     "store_to_read",
 ]
 
 MAX_POOL = 20_000
+SHOWN_DIFFERENCES = 3
 
 
 class Pool(Protocol):
@@ -164,7 +168,9 @@ def store_to_read(where: str) -> Store:
     """
     path = Path(where)
     if path.is_file() and not path.stat().st_size:
-        raise StoreError(f"{where}: the file is empty; `perfport measure` or `perfport import` makes a store", path=path)
+        raise StoreError(
+            f"{where}: the file is empty; `perfport measure` or `perfport import` makes a store", path=path
+        )
     return Store.open(where, create=False, read_only=True)
 
 
@@ -182,6 +188,40 @@ def rig_of_campaign(path: Path, environment: str) -> "tuple[Rig, Campaign]":
             return rig_of(spec, space=campaign.space), campaign
     names = ", ".join(spec.name for spec in campaign.environments)
     raise UsageError(f"{path}: no environment '{environment}'; the campaign has {names}")
+
+
+def rig_of_target(path: Path, target: Dataset) -> "tuple[Rig, Campaign]":
+    """Return the rig of the environment that a model's target rows are of, and its campaign.
+
+    Raises:
+        UsageError: If the campaign has no such environment, or one of that name with other facts or options.
+    """
+    rig, campaign = rig_of_campaign(path, target.environment.name)
+    ours, theirs = target.space.names, rig.space.names
+    differences = [
+        *(f"option {name} (of the model only)" for name in ours if name not in theirs),
+        *(f"option {name} (of the campaign only)" for name in theirs if name not in ours),
+        *map(str, target.environment.diff(rig.environment)),
+    ]
+    if differences:
+        more = f" and {len(differences) - SHOWN_DIFFERENCES} more" if len(differences) > SHOWN_DIFFERENCES else ""
+        raise UsageError(
+            f"{path}: environment '{target.environment.name}' is not the one the model is of; they differ in "
+            f"{', '.join(differences[:SHOWN_DIFFERENCES])}{more}; measure where the model is of, or transfer it",
+            differences=differences,
+        )
+    return rig, campaign
+
+
+def left_out(space: Space, allowed: "Allowed | None", seed: int) -> "LeftOut | None":
+    """Return how many configurations may not be recommended; None if nothing failed."""
+    from perfport.advise.recommendation.feasible import LeftOut
+
+    if allowed is None:
+        return None
+    pool = candidates(space, seed)
+    size = space.size()
+    return LeftOut(int(np.sum(~allowed(pool))), len(pool), is_sample=size is None or size > MAX_POOL)
 
 
 def candidates(space: Space, seed: int) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from perfport.advise.comparison.compare import compare
 from perfport.advise.comparison.result import Comparison as Changes
 from perfport.advise.influences.explain import explain
 from perfport.advise.influences.explanation import EffectCurve, Explanation
+from perfport.advise.recommendation.feasible import allowed_by
 from perfport.advise.recommendation.recommend import recommend
 from perfport.advise.rendering import level_text
 from perfport.data.dataset import Dataset
@@ -246,7 +247,7 @@ def report_of(
         predictions=predicted_and_measured(model, target, test),
         influences=influences_of([(model, target.space, target.environment.name, "target")]),
         changes=changes_of(recipe.sources[0], target, model) if recipe.sources else Missing("there is no source"),
-        recommendation=choice or _predicted_choice(model, target.space),
+        recommendation=choice or _predicted_choice(model, target),
         verdict=model.verdict,
         reproduction=Reproduction(_command(recipe), recipe.seed, versions()),
     )
@@ -267,8 +268,9 @@ def _command(recipe: Recipe) -> str:
     return shlex.join(["perfport", "transfer", *sources, *target, *rest])
 
 
-def _predicted_choice(model: TransferredModel, space: Space) -> Choice:
-    best = recommend(model, candidates=space, n=1)[0]
+def _predicted_choice(model: TransferredModel, target: Dataset) -> Choice:
+    space = target.space
+    best = recommend(model, candidates=space, n=1, allowed=allowed_by(target))[0]
     return Choice(
         configuration=best.configuration,
         default=space.default_configuration(),
