@@ -10,7 +10,15 @@ from rich.text import Text
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.environments import left_out, measured_environments, parse_pairs, parse_settings
-from perfport.cli.modelling import CoverageOption, DataOption, ModelArgument, loaded_model, unseen_rows
+from perfport.cli.modelling import (
+    CampaignOption,
+    CoverageOption,
+    DataOption,
+    ModelArgument,
+    ProtocolOption,
+    loaded_model,
+    unseen_rows,
+)
 from perfport.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +71,8 @@ def compare(
     candidate: Annotated[str, typer.Argument(help="The other one; a few measured rows do.", show_default=False)],
     *,
     data: DataOption = "perfport.db",
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     property: Annotated[str, typer.Option("--property", "-p", help="What to compare.")] = "inference_time_s",
     fail_if: Annotated[
         str | None, typer.Option(help="Exit with 1 if this holds, such as 'p90 slowdown > 10%'.")
@@ -76,7 +86,7 @@ def compare(
         raise UsageError("--junit was given without --fail-if: there is no outcome to write")
     if output is not None and fail_if is not None:
         raise UsageError("--output and --fail-if were both given; the page shows influences, a gate has none")
-    with measured_environments(data) as measured:
+    with measured_environments(data, campaign=campaign, protocol=protocol) as measured:
         before, after = measured.dataset(baseline), measured.dataset(candidate)
     if fail_if is not None:
         return _gated(before, after, property, fail_if, junit, as_json=as_json)
@@ -93,8 +103,9 @@ def compare(
     else:
         out.print(show_changes(comparison))
     if output is not None:
-        command = shlex.join(["perfport", "compare", baseline, candidate, "--data", data, "--property", property])
-        path = write_comparison_page(comparison, output, command=command)
+        given = [*(("--campaign", campaign) if campaign else ()), *(("--protocol", protocol) if protocol else ())]
+        command = ["perfport", "compare", baseline, candidate, "--data", data, *given, "--property", property]
+        path = write_comparison_page(comparison, output, command=shlex.join(command))
         err.print(f"written: {path}", markup=False, soft_wrap=True)
     return 0
 
@@ -161,6 +172,8 @@ def card(
         str | None,
         typer.Option("--data", help="Tables or store with further rows of the target, to say how wrong the model is."),
     ] = None,
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Markdown file for the card.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -170,7 +183,7 @@ def card(
     built, recipe = loaded_model(model)
     unseen = None
     if data is not None:
-        with measured_environments(data) as measured:
+        with measured_environments(data, campaign=campaign, protocol=protocol) as measured:
             unseen = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
     made = model_card(built, held_out=unseen)
     if output is not None:

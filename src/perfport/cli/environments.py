@@ -114,11 +114,13 @@ class _MeasuredNow:
 
 @dataclass(frozen=True)
 class Measured:
-    """Where environments are looked up: in tables or in a store."""
+    """Where environments are looked up: in tables, or in a store, of which a campaign or protocol may be meant."""
 
     where: str
     tables: SystemTables | None
     store: Store | None
+    campaign: str | None = None
+    protocol: str | None = None
 
     def dataset(self, name: str) -> Dataset:
         """Return one environment.
@@ -129,7 +131,7 @@ class Measured:
         if self.tables is not None:
             return self.tables.environments[name]
         assert self.store is not None  # noqa: S101  # one of the two is always there
-        return self.store.dataset(name)
+        return self.store.dataset(name, campaign=self.campaign, protocol=self.protocol)
 
     def pool(self, target: str, *, campaign: Path | None, seed: int) -> Pool:
         """Return the target configurations to choose from: those looked up, or those of a rig to be measured.
@@ -146,18 +148,28 @@ class Measured:
 
 
 @contextmanager
-def measured_environments(data: str, *, create: bool = False) -> Iterator[Measured]:
+def measured_environments(
+    data: str, *, create: bool = False, campaign: str | None = None, protocol: str | None = None
+) -> Iterator[Measured]:
     """Open a folder of tables or a store.
 
     Args:
         data: A folder with a datacard, a database file, or a database URL.
         create: Make the store if it does not exist.
+        campaign: Only measurements of it.
+        protocol: Only measurements under it.
+
+    Raises:
+        UsageError: If a campaign or protocol is given for tables.
     """
     if Path(data).is_dir():
+        given = next((flag for flag, name in (("campaign", campaign), ("protocol", protocol)) if name), None)
+        if given is not None:
+            raise UsageError(f"--{given} was given, but {data} holds tables, not a store; leave it out")
         yield Measured(data, read_tables(data), None)
         return
     with Store.open(data) if create else store_to_read(data) as store:
-        yield Measured(data, None, store)
+        yield Measured(data, None, store, campaign, protocol)
 
 
 def store_to_read(where: str) -> Store:

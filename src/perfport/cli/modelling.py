@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from perfport.transfer.transferred import TransferredModel
 
 __all__ = [
+    "CampaignOption",
     "CoverageOption",
     "DataOption",
     "ModelArgument",
+    "ProtocolOption",
     "SeedOption",
     "StoreOption",
     "loaded_model",
@@ -33,6 +35,12 @@ __all__ = [
 ]
 
 DataOption = Annotated[str, typer.Option("--data", help="A folder of tables, or a store (file or URL).")]
+CampaignOption = Annotated[
+    str | None, typer.Option("--campaign", help="Of a store: only measurements of this campaign.")
+]
+ProtocolOption = Annotated[
+    str | None, typer.Option("--protocol", help="Of a store: only measurements made under this protocol.")
+]
 ModelArgument = Annotated[Path, typer.Argument(help="A model that perfport transfer wrote.", show_default=False)]
 CoverageOption = Annotated[float, typer.Option(min=0.01, max=0.999, help="Probability the intervals aim at.")]
 SeedOption = Annotated[int, typer.Option(help="Decides every choice.")]
@@ -45,6 +53,8 @@ _HEADINGS = ("predicted", "lower", "upper")
 def transfer(
     *,
     data: DataOption = "perfport.db",
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     source: Annotated[
         list[str] | None, typer.Option("--source", "-s", help="Environment to learn from; may be repeated.")
     ] = None,
@@ -78,7 +88,7 @@ def transfer(
     renamed = parse_pairs(rename or [], "--rename") or None
     if target in (source or []):
         raise UsageError(f"'{target}' is source and target: that is no transfer; name other environments as sources")
-    with measured_environments(data, create=measure is not None) as measured:
+    with measured_environments(data, create=measure is not None, campaign=campaign, protocol=protocol) as measured:
         sources = [measured.dataset(name) for name in source or []]
         pool = measured.pool(target, campaign=measure, seed=seed)
         with err.status("choosing the rows to measure"):
@@ -177,6 +187,8 @@ def report(
         str | None,
         typer.Option("--data", help="Tables or store with further rows of the target, to check the model on."),
     ] = None,
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     beside: Annotated[
         list[Path] | None,
         typer.Option("--beside", help="Model of another property: the page shows the front of both; may be repeated."),
@@ -196,7 +208,7 @@ def report(
     found = traded([(loaded, recipe), *others], goal) if others or goal is not None else None
     test = None
     if data is not None:
-        with measured_environments(data) as measured:
+        with measured_environments(data, campaign=campaign, protocol=protocol) as measured:
             test = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
     with err.status("writing the report"):
         path = write_report(replace(report_of(loaded, recipe, test=test), trade_off=found), output)

@@ -59,6 +59,9 @@ def export_tables(
         list[str] | None, typer.Option("--environment", "-e", help="Only this one; may be repeated.")
     ] = None,
     campaign: Annotated[str | None, typer.Option(help="Only its measurements.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Only measurements made under it; files with one row a repetition name it.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -71,6 +74,10 @@ def export_tables(
                 raise UsageError(
                     "rows are exported of one environment or of all; give --environment once, or not at all"
                 )
+            if protocol is not None:
+                raise UsageError(
+                    f"--protocol was given, but {destination} holds rows of every protocol; its column 'protocol' tells"
+                )
             if destination.exists() and not overwrite:
                 raise UsageError(f"{destination} exists; add --overwrite to replace it")
             n_rows = opened.export_rows(
@@ -78,7 +85,7 @@ def export_tables(
             )
         else:
             names = environment or [found.name for found in opened.environments()]
-            datasets = [opened.dataset(name, campaign=campaign) for name in names]
+            datasets = [opened.dataset(name, campaign=campaign, protocol=protocol) for name in names]
             write_tables(destination, SystemTables.of(campaign or destination.name, datasets), overwrite=overwrite)
             n_rows = sum(map(len, datasets))
     if as_json:

@@ -288,7 +288,8 @@ class Store:
         if len(protocols) > 1:
             raise StoreError(
                 f"{self.where}: environment '{called(environment)}' was measured under {len(protocols)} protocols "
-                f"({', '.join(protocols)}), whose numbers do not compare; give protocol or campaign"
+                f"({', '.join(protocols)}), whose numbers do not compare; give protocol= or "
+                "campaign= (on the command line --protocol or --campaign)"
             )
         chosen = space or self._space(environment, campaign) or inferred_space(found)
         return dataset_of(found, space=chosen, properties=self.properties(environment))
@@ -344,7 +345,7 @@ class Store:
         if len(set(texts.values())) > 1:
             raise StoreError(
                 f"{self.where}: the campaigns {', '.join(texts)} measured in environment '{called(environment)}' "
-                "with different spaces; give space or campaign"
+                "with different spaces; give space= or campaign= (on the command line --campaign)"
             )
         return next((Space.from_yaml(text, f"{self.where}: campaign '{name}'") for name, text in texts.items()), None)
 
