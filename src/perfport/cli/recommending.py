@@ -257,6 +257,7 @@ class _Door:
                 opened,
                 protocol=self.campaign.protocol,
                 campaign=self.campaign.name,
+                meters=self.campaign.meters,
                 seed=asked.seed,
                 progress=shown,
             )
@@ -272,6 +273,7 @@ class _Door:
                 opened,
                 protocol=self.campaign.protocol,
                 campaign=self.campaign.name,
+                meters=self.campaign.meters,
                 seed=asked.seed,
                 progress=shown,
             )
@@ -286,6 +288,7 @@ class _Door:
                 opened,
                 protocol=self.campaign.protocol,
                 campaign=self.campaign.name,
+                meters=self.campaign.meters,
                 seed=asked.seed,
                 watcher=lambda made, most: shown.update(f"settling: measurement {made + 1} of at most {most}"),
             )
@@ -312,6 +315,7 @@ class _Door:
                     opened,
                     protocol=self.campaign.protocol,
                     campaign=self.campaign.name,
+                    meters=self.campaign.meters,
                     seed=asked.seed,
                     watcher=lambda made, most: shown.update(f"searching: measurement {made + 1} of at most {most}"),
                 )
