@@ -136,8 +136,17 @@ def test_an_entry_said_to_be_packed_otherwise_is_refused(offset: int, bit: int, 
 
 @pytest.mark.parametrize(
     "change",
-    [{"digests": []}, {"datasets": []}, {"datasets": {"target": None}}, {"rename": 3}, {"seed": None}]
-    + [{"property": "time_s"}, {"predictions": 1.0}, {"predictions": [[]]}, {"strategy": "no such"}],
+    [
+        {"digests": []},
+        {"datasets": []},
+        {"datasets": {"target": None}},
+        {"rename": 3},
+        {"seed": None},
+        {"property": "time_s"},
+        {"predictions": 1.0},
+        {"predictions": [[]]},
+        {"strategy": "no such"},
+    ],
 )
 def test_an_altered_manifest_is_refused_in_one_line(change: dict[str, object], tmp_path: Path) -> None:
     path = save_model(made("direct"), tmp_path / "m.perfport")
