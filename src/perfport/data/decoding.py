@@ -6,7 +6,7 @@ be decoded becomes an `Unreadable`, and whoever makes a row into something asks 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ def json_cell(text: str | bytes) -> Any:
 
 
 @contextmanager
-def naming_the_row(where: str, table: sa.Table, row: Mapping[str, Any]) -> Iterator[None]:
+def naming_the_row(where: str, table: sa.Table, row: sa.RowMapping) -> Iterator[None]:
     """Turn what goes wrong with a row into a `StoreError` that names it; `where` names the store."""
     try:
         yield
@@ -50,7 +50,7 @@ def naming_the_row(where: str, table: sa.Table, row: Mapping[str, Any]) -> Itera
         ) from error
 
 
-def whole_row(where: str, table: sa.Table, row: Mapping[str, Any]) -> Mapping[str, Any]:
+def whole_row(where: str, table: sa.Table, row: sa.RowMapping) -> sa.RowMapping:
     """Return the row if every cell of it is of the kind its column holds.
 
     Args:

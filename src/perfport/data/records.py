@@ -137,7 +137,7 @@ def measurement_row(measurement: Measurement, environment_id: int, fingerprint: 
     }
 
 
-def environment_of(row: Mapping[str, Any], where: str) -> Environment:
+def environment_of(row: sa.RowMapping, where: str) -> Environment:
     """Return the environment of a row of `ENVIRONMENT`.
 
     Raises:
@@ -147,7 +147,7 @@ def environment_of(row: Mapping[str, Any], where: str) -> Environment:
         return Environment(row["name"], **row["facets"])
 
 
-def property_of(row: Mapping[str, Any], where: str) -> Property:
+def property_of(row: sa.RowMapping, where: str) -> Property:
     """Return the property of a row of `PROPERTY`.
 
     Raises:
@@ -159,7 +159,7 @@ def property_of(row: Mapping[str, Any], where: str) -> Property:
         return Property(row["name"], row["unit"], row["direction"], row["description"])
 
 
-def measurement_of(row: Mapping[str, Any], environments: Mapping[int, Environment], where: str) -> Measurement:
+def measurement_of(row: sa.RowMapping, environments: Mapping[int, Environment], where: str) -> Measurement:
     """Return the measurement of a row of `MEASUREMENT`.
 
     Args:
