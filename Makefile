@@ -16,18 +16,23 @@ help: ## List the targets
 quickstart: $(VENV)/.installed-run ## Set up and run the whole story on this machine (ARGS="--target openvino" for the hard case)
 	$(BIN)/perfport quickstart $(ARGS)
 
-DATA ?= ../shared/data/opml19_xception_tx2
+# The published measurements are not ours to ship; docs/published.md says where they are.
+.PHONY: need-data need-systems
+need-data:
+	@test -n "$(DATA)" || { echo "Give the folder of the tables opml19_xception_tx2: make study-opml19 DATA=FOLDER; docs/published.md says where to get them" >&2; exit 2; }
+need-systems:
+	@test -n "$(SYSTEMS)" || { echo "Give a folder with a folder of tables for each system: make study-twenty SYSTEMS=FOLDER; docs/published.md says where to get them" >&2; exit 2; }
+
 OUT ?= opml19
 WORKERS ?= 2
 .PHONY: study-opml19
-study-opml19: $(VENV)/.installed-run ## Redo the OpML 2019 study on its published data (DATA=, OUT=, WORKERS=)
+study-opml19: need-data $(VENV)/.installed-run ## Redo the OpML 2019 study on its published data (DATA=, OUT=, WORKERS=)
 	OMP_NUM_THREADS=1 $(BIN)/python examples/opml19/redo.py --data $(DATA) --out $(OUT) --workers $(WORKERS)
 
-SYSTEMS ?= ../shared/data
 .PHONY: study-twenty
-study-twenty: $(VENV)/.installed-run ## Strategies over 72 tasks of 20 published systems (SYSTEMS=, WORKERS=)
+study-twenty: need-systems $(VENV)/.installed-run ## Strategies over 72 tasks of 20 published systems (SYSTEMS=, WORKERS=)
 	OMP_NUM_THREADS=1 $(BIN)/perfport study examples/twenty_systems/study.yaml --data $(SYSTEMS) --out twenty_systems --workers $(WORKERS)
-	cp twenty_systems/study.md examples/twenty_systems/results.md
+	sed 's|$(SYSTEMS)|FOLDER_OF_TABLE_FOLDERS|' twenty_systems/study.md > examples/twenty_systems/results.md
 
 .PHONY: campaign-two-runtimes
 campaign-two-runtimes: $(VENV)/.installed-run ## Measure two runtimes x two networks x two sizes here, record the tables, study them
