@@ -50,6 +50,10 @@ test: $(VENV)/.installed-dev ## Set up and run the tests
 test-slow: $(VENV)/.installed-dev ## The tests that take longer: kill -9, real runtimes, browser, gates
 	$(BIN)/python -m pytest -q -m "slow and not hardware"
 
+.PHONY: test-core
+test-core: ## Install the package without an extra, somewhere else, and carry a model over with it
+	PYTHON=$(PYTHON) .ci/core_only
+
 .PHONY: format
 format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff format src tests benchmarks examples
@@ -69,7 +73,7 @@ imports: $(VENV)/.installed-dev ## Check that imports go down the house only
 	$(BIN)/lint-imports
 
 .PHONY: check
-check: lint types imports test test-slow ## Everything CI checks
+check: lint types imports test test-slow test-core ## Everything CI checks
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
