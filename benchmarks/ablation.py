@@ -1,9 +1,9 @@
 """What each part of the strategy `auto` buys: errors without the part over errors with it.
 
-    python benchmarks/ablation.py DATA --tasks TASKS.yaml --halves halves --out ablation.csv
+    python benchmarks/ablation.py DATA --halves halves --out ablation.csv
     python benchmarks/ablation.py --table ablation.csv
 
-DATA holds one folder of tables a system, TASKS.yaml a list of {system, objective, source, target}. With
+DATA holds one folder of tables a system, named as in the list of transfers (`--tasks`). With
 `--halves` (made by learn_priors.py) each system is judged with priors that were learned on other systems only.
 Errors are mean absolute percentage errors on target rows that were not measured; the table gives geometric
 means of their ratios over tasks, and below them a 90 % interval from resampling whole systems.
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from tasks import TRANSFERS, transfer_tasks
 
 import perfport
 from perfport.data.dataset import Dataset
@@ -79,7 +79,12 @@ def main() -> None:
     """Measure, or print the table of what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--tasks", type=Path)
+    parser.add_argument(
+        "--tasks",
+        type=Path,
+        default=TRANSFERS,
+        help="list of {system, objective, source, target}; benchmarks/tasks/transfers.yaml if not given",
+    )
     parser.add_argument("--halves", type=Path, help="folder of priors learned on every second system")
     parser.add_argument("--out", type=Path, default=Path("ablation.csv"))
     parser.add_argument("--table", type=Path, help="print the table of a file made before")
@@ -89,7 +94,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     a = parser.parse_args()
     if a.table is None:
-        tasks = yaml.safe_load(a.tasks.read_text())[:: a.every]
+        if a.data is None:
+            parser.error("give DATA, a folder with a folder of tables for each system, or --table FILE made before")
+        tasks = transfer_tasks(a.tasks)[:: a.every]
         numbers = [[int(part) for part in text.split(",")] for text in (a.budgets, a.seeds)]
         found = Parallel(a.jobs)(delayed(measured)(a.data, task, a.halves, *numbers) for task in tasks)
         pd.DataFrame([row for rows in found for row in rows]).to_csv(a.out, index=False, float_format="%.6g")

@@ -1,11 +1,11 @@
 """How wide the 90 % intervals of `auto` are, beside those of split conformal prediction around the same strategy.
 
-    python benchmarks/intervals.py DATA --tasks TASKS.yaml --budgets 20,50 --jobs 2
+    python benchmarks/intervals.py DATA --budgets 20,50 --jobs 2
 
-DATA holds one folder of tables a system, TASKS.yaml a list of {system, objective, source, target}. Split conformal
-prediction fits `auto` to one half of the random target rows; the errors of the other half, on the log scale, give the
-half-width (Lei et al., JASA 113, 2018). Both are judged on the same rows, which were not measured: share covered, and
-ratio of widths on the log scale.
+DATA holds one folder of tables a system, named as in the list of transfers (`--tasks`). Split conformal prediction
+fits `auto` to one half of the random target rows; the errors of the other half, on the log scale, give the
+half-width (Lei et al., JASA 113, 2018). Both are judged on the same rows, which were not measured: share covered,
+and ratio of widths on the log scale.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from tasks import TRANSFERS, transfer_tasks
 from worst import usable
 
 import perfport
@@ -45,12 +45,17 @@ def main() -> None:
     """Print coverage and widths of every budget."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--tasks", type=Path, required=True)
+    parser.add_argument(
+        "--tasks",
+        type=Path,
+        default=TRANSFERS,
+        help="list of {system, objective, source, target}; benchmarks/tasks/transfers.yaml if not given",
+    )
     parser.add_argument("--budgets", default="20,50")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--jobs", type=int, default=1)
     a = parser.parse_args()
-    tasks = yaml.safe_load(a.tasks.read_text())
+    tasks = transfer_tasks(a.tasks)
     budgets, seeds = ([int(number) for number in text.split(",")] for text in (a.budgets, a.seeds))
     if min(budgets) < MIN_ROWS:
         parser.error(f"--budgets {a.budgets}: split conformal prediction needs {MIN_ROWS} rows or more")

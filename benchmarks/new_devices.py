@@ -1,10 +1,11 @@
 """Rank networks on a device never seen: many devices measured earlier, a few networks measured on the new one.
 
-    python benchmarks/new_devices.py DATA --tasks TASKS.yaml --seeds 0,1,2 --jobs 2
+    python benchmarks/new_devices.py DATA --seeds 0,1,2 --jobs 2
 
-TASKS.yaml maps the name of a task to {space, source, target}: a search space, the devices to learn from and those to
-foretell. DATA holds folders of tables; those of a space are in the folders whose names begin with the space's. Every
-source gives `--source-rows` random networks and the target `--rows`; all other networks of the target are ranked.
+The list of tasks (`--tasks`) maps the name of each to {space, source, target}: a search space, the devices to learn
+from and those to foretell. DATA holds folders of tables; those of a space are in the folders whose names begin with
+the space's. Every source gives `--source-rows` random networks and the target `--rows`; all other networks of the
+target are ranked.
 
 Prints Spearman's rank correlation (of medians) and the median error in percent (of predictions), means over targets
 and draws: of `auto`, of the target's rows alone, and of the best source as it is.
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from joblib import Parallel, delayed
 from learn_priors import some
+from tasks import DEVICES, device_tasks
 
 import perfport
 from perfport.data.dataset import Dataset
@@ -42,7 +43,12 @@ def main() -> None:
     """Print one line a task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--tasks", type=Path, required=True)
+    parser.add_argument(
+        "--tasks",
+        type=Path,
+        default=DEVICES,
+        help="name: {space, source, target}; benchmarks/tasks/devices.yaml if not given",
+    )
     parser.add_argument("--only", help="names of tasks, with commas; all if not given")
     parser.add_argument("--property", default="latency_ms")
     parser.add_argument("--rows", type=int, default=20, help="networks measured on the target")
@@ -50,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--jobs", type=int, default=1)
     a = parser.parse_args()
-    tasks = yaml.safe_load(a.tasks.read_text())
+    tasks = device_tasks(a.tasks)
     chosen = a.only.split(",") if a.only else list(tasks)
     if unknown := sorted(set(chosen) - set(tasks)):
         parser.error(f"--only {a.only}: {a.tasks} has no {', '.join(unknown)}; it has {', '.join(tasks)}")

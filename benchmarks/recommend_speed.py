@@ -5,9 +5,10 @@ A transferred model (500 source rows, 20 target rows, ten options of four levels
 stand-in misses is counted on the 4^8 = 65 536 configurations of a smaller space, where the model can be
 asked about every one.
 
-Usage: python benchmarks/recommend_speed.py
+    python benchmarks/recommend_speed.py --seeds 3
 """
 
+import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,9 @@ def timed(what: str, call: Callable[[], Any]) -> Any:
 
 def main() -> None:
     """Print all figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="models of which misses are counted")
+    a = parser.parse_args()
     space, model = made(10, 0, "inference_time_s")
     _, other = made(10, 1, "energy_j")
     size = space.size()
@@ -63,7 +67,7 @@ def main() -> None:
         lambda: perfport.trade_off([model, other], candidates=space, goal=goal),
     )
     print(f"  {len(found.offers)} offers, limits kept: {found.is_kept}")
-    for seed in range(3):
+    for seed in range(a.seeds):
         space, model = made(8, seed, "inference_time_s")
         everything = pd.concat(list(space.enumerate()), ignore_index=True)
         exact = np.sort(timed(f"every one of {len(everything)}", lambda: model.predict_median(everything)))  # noqa: B023

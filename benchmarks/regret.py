@@ -11,7 +11,7 @@ table, in percent. Methods:
 - source_order: the 20 rows the source says are best, in that order, nothing learnt on the way;
 - random: the median over 200 random draws.
 
-Usage: python benchmarks/regret.py --data DIR --tasks TASKS.yaml [--out FILE.csv] [--seeds 0,1,2] [--jobs 1]
+Usage: python benchmarks/regret.py --data DIR [--tasks TRANSFERS.yaml] [--out FILE.csv] [--seeds 0,1,2] [--jobs 1]
 """
 
 import argparse
@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from tasks import TRANSFERS, transfer_tasks
 
 import perfport
 from perfport.advise.recommendation.search import MIN_READINGS, PATIENCE, Search
@@ -197,7 +197,7 @@ def _samplers(*, with_gp: bool) -> Mapping[str, Callable[[int], Any]]:
 def read_tasks(data: Path, tasks: Path) -> Iterator[Task]:
     """Yield the tasks whose target has enough rows; rows whose response is not positive mark failures."""
     systems = functools.lru_cache(maxsize=None)(lambda name: perfport.read_tables(data / name))
-    for entry in yaml.safe_load(tasks.read_text()):
+    for entry in transfer_tasks(tasks):
         environments = systems(entry["system"]).environments
         source, target = (
             environments[entry[role]].take(np.flatnonzero(environments[entry[role]].response(entry["objective"]) > 0))
@@ -234,7 +234,12 @@ def main() -> None:
     """Run all tasks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tasks", type=Path, required=True)
+    parser.add_argument(
+        "--tasks",
+        type=Path,
+        default=TRANSFERS,
+        help="list of {system, objective, source, target}; benchmarks/tasks/transfers.yaml if not given",
+    )
     parser.add_argument("--out", type=Path, help="CSV of all runs")
     parser.add_argument("--seeds", default="0,1,2", help="of the methods that depend on chance")
     parser.add_argument("--jobs", type=int, default=1)

@@ -1,10 +1,12 @@
 """Which transfers are worse than the best reference strategy, and why, as a Markdown table.
 
-    python benchmarks/worst.py RESULTS.csv REFERENCES.csv --data DATA
+    python benchmarks/references.py DATA --out FOLDER
+    python benchmarks/worst.py FOLDER/results.csv FOLDER/references.csv --data DATA
 
-Both files have the columns system, objective, source, target, n, seed, strategy, rows, mape (percent); REFERENCES.csv
-holds several strategies on random rows, RESULTS.csv one on random and proposed ones. The best reference is the one
-with the least mean error of a task and budget: chosen in hindsight, which nobody can do.
+Both files, which references.py writes, have the columns system, objective, source, target, n, seed, strategy, rows,
+mape (percent); references.csv holds several strategies on random rows, results.csv one on random and proposed ones.
+The best reference is the one with the least mean error of a task and budget: chosen in hindsight, which nobody can
+do.
 
 Causes are read off all rows of both environments, which no strategy sees:
 
@@ -33,7 +35,7 @@ FloatArray = NDArray[np.float64]
 KEY = ["system", "objective", "source", "target", "n"]
 WORSE = 1.05  # smaller differences are noise
 SHIFTS = ("direct", "scaled", "linear_shift", "log_linear_shift")
-ALONE = ("target_forest", "target_gp")
+ALONE = "target_"  # begins the names of strategies that use no source
 UNRELATED, RELATED = 0.3, 0.95
 PLATEAU_SHARE = 0.85
 MIN_SPREAD = 0.5  # of the log response; less is no plateau that matters
@@ -42,8 +44,8 @@ MIN_SPREAD = 0.5  # of the log response; less is no plateau that matters
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("references", type=Path)
+    parser.add_argument("results", type=Path, help="CSV of the strategy, by references.py")
+    parser.add_argument("references", type=Path, help="CSV of the reference strategies, by references.py")
     parser.add_argument("--data", type=Path, required=True, help="folder with a folder of tables for each system")
     parser.add_argument("--rows", default="proposed", choices=("proposed", "random"))
     a = parser.parse_args()
@@ -80,7 +82,7 @@ def cause(data: Path, row: "pd.Series[Any]") -> str:
         return "plateaus"
     if row.strategy in SHIFTS and rank > RELATED:
         return "one factor"
-    return "easy target" if row.strategy in ALONE else "few rows"
+    return "easy target" if str(row.strategy).startswith(ALONE) else "few rows"
 
 
 def usable(dataset: Dataset, prop: str) -> Dataset:

@@ -22,7 +22,8 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from perfport.advise.recommendation.feasible import not_known_to_fail
+from perfport.advise.recommendation.feasible import allowed_by, allowed_rows, not_known_to_fail
+from perfport.advise.recommendation.recommend import recommend
 from perfport.data.assembly import dataset_of
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import Measurement, Property, Status
@@ -272,18 +273,19 @@ class _Teller:
 
     def choose(self, model: TransferredModel, chosen: Dataset) -> Choice:
         """Recommend, then measure the winner and the default side by side."""
-        allowed = not_known_to_fail(self.candidates, chosen)
+        allowed = allowed_rows(self.candidates, allowed_by(chosen))
+        ranked = recommend(model, candidates=allowed, n=2, coverage=COVERAGE, seed=self.story.seed)
         self.heading("The recommendation, checked by measuring it")
         with MeasuringProgress(self.console, "verifying") as shown:
             return verified_choice(
-                model,
+                ranked,
                 self.target,
-                self.candidates[allowed].reset_index(drop=True),
                 self.store,
                 protocol=self.story.protocol,
                 campaign=self.campaign,
                 coverage=COVERAGE,
                 seed=self.story.seed,
+                n_candidates=len(allowed),
                 progress=shown,
             )
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from perfport.advise.recommendation.recommend import is_minimised, recommend
+from perfport.advise.recommendation.recommend import Recommendation, is_minimised
 from perfport.advise.recommendation.search import Search, SearchOutcome
 from perfport.advise.recommendation.settling import Settled, Settling
 from perfport.advise.recommendation.tradeoff import TradeOff
@@ -20,10 +19,10 @@ from perfport.data.store import Store
 from perfport.errors import MeasurementError, UsageError
 from perfport.measure.campaign import ProgressCallback, measure_configurations
 from perfport.measure.campaign.side_by_side import measure_side_by_side
+from perfport.measure.meters import DEFAULT_METERS
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.rig import Rig
 from perfport.report.content import Choice, Estimate, Missing, VerifiedOffer
-from perfport.transfer.transferred import TransferredModel
 
 __all__ = ["Watcher", "searched", "settled", "verified_choice", "verified_offer"]
 
@@ -35,45 +34,47 @@ Watcher = Callable[[int, int], None]
 
 
 def verified_choice(
-    model: TransferredModel,
+    ranked: Sequence[Recommendation],
     rig: Rig,
-    candidates: pd.DataFrame,
     store: Store,
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     coverage: float = 0.9,
     rounds: int = 5,
     seed: int = 0,
+    n_candidates: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Choice:
-    """Recommend the best of `candidates`, and measure it and the default in turns.
+    """Measure the best recommendation and the default in turns.
 
     Where the default itself is predicted best, it is measured beside the runner-up.
 
     Args:
-        model: Of the target.
+        ranked: What is recommended, best first; the first two count.
         rig: The target, ready to be measured.
-        candidates: Valid configurations to choose from.
         store: Where measurements are kept; what is there is not measured again.
         protocol: How one configuration is measured.
         campaign: Name under which measurements are stored.
-        coverage: Of the predicted interval.
+        meters: Read beside the clock, as in a campaign.
+        coverage: Of the predicted interval, and of that of the gain.
         rounds: How often each of the two is measured.
         seed: Decides the order.
+        n_candidates: Configurations the recommendations were chosen from, if they are counted.
         progress: Called before and after each measurement.
 
     Raises:
         KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
     """
     default = rig.space.default_configuration()
-    best, *others = recommend(model, candidates=candidates, n=2, coverage=coverage, seed=seed)
+    best, *others = ranked
     choice = Choice(
         configuration=best.configuration,
         default=default,
         predicted=Estimate(best.predicted, best.lower, best.upper),
         coverage=coverage,
-        n_candidates=len(candidates),
+        n_candidates=n_candidates,
     )
     is_default = configuration_key(best.configuration) == configuration_key(default)
     rivals = [other.configuration for other in others] if is_default else [default]
@@ -86,17 +87,18 @@ def verified_choice(
         protocol=protocol,
         rounds=rounds,
         campaign=campaign,
+        meters=meters,
         seed=seed,
         progress=progress,
     )
     winner, rival = found.measurements
     if len(winner) < rounds:
         raise KeyboardInterrupt
-    verified = _estimate(winner, model.property)
+    verified = _estimate(winner, best.property)
     if is_default:
         return replace(choice, verified=verified, default_measured=verified)
-    gain = _gain(winner, rival, model.property, coverage)
-    return replace(choice, verified=verified, default_measured=_estimate(rival, model.property), gain=gain)
+    gain = _gain(winner, rival, best.property, coverage)
+    return replace(choice, verified=verified, default_measured=_estimate(rival, best.property), gain=gain)
 
 
 def settled(
@@ -106,6 +108,7 @@ def settled(
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> Settled:
@@ -119,6 +122,7 @@ def settled(
         store: Where measurements are kept.
         protocol: How one configuration is measured.
         campaign: Name under which measurements are stored.
+        meters: Read beside the clock, as in a campaign.
         seed: Of the measurements.
         watcher: Told before each measurement.
 
@@ -139,9 +143,10 @@ def settled(
             protocol=protocol,
             block=SETTLING_BLOCK + counts[key],
             campaign=campaign,
+            meters=meters,
             seed=seed,
         )
-        settling.tell(configuration, _told_of_all(found, settling.properties))
+        settling.tell(configuration, _told(found, settling.properties))
     return settling.outcome()
 
 
@@ -152,6 +157,7 @@ def searched(
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     seed: int = 0,
     watcher: Watcher | None = None,
 ) -> SearchOutcome:
@@ -159,6 +165,7 @@ def searched(
 
     Raises:
         KeyboardInterrupt: If stopped by Ctrl-C; what was measured is stored.
+        MeasurementError: If what is to be best is not measured here.
     """
     n_made = 0
     while (configuration := search.ask()) is not None:
@@ -166,9 +173,10 @@ def searched(
             watcher(n_made, search.budget)
         n_made += 1
         found = measure_configurations(
-            rig, rig.space.frame([configuration]), store, protocol=protocol, campaign=campaign, seed=seed
+            rig, rig.space.frame([configuration]), store, protocol=protocol, campaign=campaign, meters=meters, seed=seed
         )
-        search.tell(configuration, _told(found, search.property))
+        told = _told(found, [search.property.name])
+        search.tell(configuration, None if told is None else told[search.property.name])
     return search.outcome()
 
 
@@ -179,6 +187,7 @@ def verified_offer(
     *,
     protocol: Protocol,
     campaign: str,
+    meters: Sequence[str] = DEFAULT_METERS,
     coverage: float = 0.9,
     rounds: int = 5,
     seed: int = 0,
@@ -192,6 +201,7 @@ def verified_offer(
         store: Where measurements are kept; what is there is not measured again.
         protocol: How one configuration is measured.
         campaign: Name under which measurements are stored.
+        meters: Read beside the clock, as in a campaign.
         coverage: Of the intervals of the gains.
         rounds: How often each of the two is measured.
         seed: Decides the order.
@@ -206,7 +216,15 @@ def verified_offer(
         raise UsageError("the default configuration is what is on offer: there is nothing to measure it beside")
     frame = rig.space.frame([offer.configuration, default])
     winner, rival = measure_side_by_side(
-        rig, frame, store, protocol=protocol, rounds=rounds, campaign=campaign, seed=seed, progress=progress
+        rig,
+        frame,
+        store,
+        protocol=protocol,
+        rounds=rounds,
+        campaign=campaign,
+        meters=meters,
+        seed=seed,
+        progress=progress,
     ).measurements
     if len(winner) < rounds:
         raise KeyboardInterrupt
@@ -238,15 +256,7 @@ def verified_offer(
     )
 
 
-def _told(found: Sequence[Measurement], property: Property) -> float | None:
-    """Return the reading of the one measurement asked for; None if it did not end well."""
-    if not found:
-        raise KeyboardInterrupt
-    readings = _readings(found, property)
-    return float(readings[0]) if len(readings) else None
-
-
-def _told_of_all(found: Sequence[Measurement], properties: Sequence[str]) -> dict[str, float] | None:
+def _told(found: Sequence[Measurement], properties: Sequence[str]) -> dict[str, float] | None:
     """Return the readings of the one measurement asked for; None if it did not end well."""
     if not found:
         raise KeyboardInterrupt

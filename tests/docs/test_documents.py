@@ -19,6 +19,7 @@ from perfport.seeding import rng_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("*.md"))]
 
 # The pages that go on with the running example, in the order a reader takes them.
 STORY = [ROOT / "docs" / name for name in ("measuring.md", "transfer.md", "recommending.md", "explaining.md")]
@@ -54,10 +55,27 @@ def measure_the_example() -> None:
             store.append(made, campaign=f"of {rig.environment.name}", properties=properties.values())
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def anchors(document: Path) -> set[str]:
+    """Return the anchors that GitHub makes of headings."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ +(.*?) *#*$", text, re.MULTILINE):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        again = sum(anchor == known or re.fullmatch(rf"{re.escape(anchor)}-\d+", known) is not None for known in found)
+        found.add(f"{anchor}-{again}" if again else anchor)
+    return found
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (document.parent / target).exists(), target
+    for link in re.findall(r"\]\(([^)\s]+)", document.read_text(encoding="utf-8")):
+        target, _, anchor = link.partition("#")
+        if link.startswith("https://"):
+            continue
+        path = document.parent / target if target else document
+        assert path.exists(), link
+        assert not anchor or anchor in anchors(path), link
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

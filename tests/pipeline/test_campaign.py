@@ -6,14 +6,20 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from perfport.data.measurement import Measurement, Status
+from perfport.advise.recommendation.search import Search
+from perfport.advise.recommendation.settling import Settling
+from perfport.cli.environments import Measured, rig_of_campaign
+from perfport.data.measurement import Measurement, Property, Status
 from perfport.data.store import Store
 from perfport.errors import MeasurementError, MissingPackageError, UsageError
+from perfport.measure.base import Meter
 from perfport.measure.campaign import Campaign, Progress, measure_configurations, plan_campaign, run_campaign
 from perfport.measure.campaign.plan import Task
 from perfport.measure.campaign.side_by_side import measure_side_by_side
@@ -22,6 +28,9 @@ from perfport.measure.machine.lease import device_lease
 from perfport.measure.protocol import Protocol
 from perfport.measure.quality.noise import replicate_error
 from perfport.measure.systems.synthetic import SyntheticSystem
+from perfport.space.options import Level
+from perfport.space.space import Space
+from perfport.verify import searched, settled
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measuring needs POSIX process groups")
 
@@ -289,6 +298,50 @@ def test_side_by_side_finds_the_planted_ratio(store: Store, lease: Path) -> None
     # Apart from what a campaign measures under the same settings.
     measure_configurations(spec, frame, store, lease=lease)
     assert len(store.read()) == 16
+
+
+def test_meters_are_those_of_the_campaign_through_every_door(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def noted(names: Sequence[str]) -> list[Meter]:
+        asked.append(tuple(names))
+        return []
+
+    monkeypatch.setattr("perfport.measure.campaign.run.make_meters", noted)
+    file = tmp_path / "campaign.yaml"
+    file.write_text(YAML + "meters: [clock]\n")
+    rig, campaign = rig_of_campaign(file, "here")
+    frame = rig.space.sample(2, np.random.default_rng(0))
+    run_campaign(campaign, store, max_runs=1)
+    Measured("here", None, store).pool("here", campaign=file, seed=0).take(np.arange(2))
+    measure_configurations(rig, frame, store, block=1, meters=campaign.meters)
+    measure_side_by_side(rig, frame, store, rounds=1, meters=campaign.meters)
+    told: dict[str, Any] = {"protocol": campaign.protocol, "campaign": campaign.name, "meters": campaign.meters}
+    searched(cast(Search, Question(rig.space)), rig, store, **told)
+    settled(cast(Settling, Question(rig.space)), rig, store, **told)
+    assert asked == [("clock",)] * 6
+    measure_configurations(rig, frame, store, block=2)
+    assert asked[6:] == [("energy",)]
+
+
+class Question:
+    """Asks for one configuration, as a search and a settling do, and takes any answer."""
+
+    budget = 1
+    properties = ("inference_time_s",)
+    property = Property("inference_time_s", "s")
+
+    def __init__(self, space: Space) -> None:
+        self._left = [{**space.default_configuration(), "option_1": True}]
+
+    def ask(self) -> dict[str, Level | None] | None:
+        return self._left.pop() if self._left else None
+
+    def tell(self, *_: object) -> None: ...
+
+    def outcome(self) -> None: ...
 
 
 def test_side_by_side_needs_two_configurations(store: Store, lease: Path) -> None:

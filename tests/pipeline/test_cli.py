@@ -91,6 +91,35 @@ def test_rows_are_measured_when_told_how(perfport: Command) -> None:
     assert made["errors_on_unseen_rows"] is None
 
 
+def test_an_environment_measured_under_two_protocols_is_used_by_naming_one(
+    perfport: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = CAMPAIGN.replace("configurations: 40", "configurations: 12").replace("replicates: 4\n", "")
+    Path("campaign.yaml").write_text(small)
+    Path("second.yaml").write_text(small.replace("name: toy", "name: second") + "protocol: {label: again}\n")
+    perfport("measure", "campaign.yaml")
+    perfport("measure", "second.yaml")
+    transfer = ["transfer", "-s", "before", "-t", "after", "--budget", "6"]
+    assert run(transfer) == 1
+    told = capsys.readouterr().err
+    assert "--protocol or --campaign" in told
+    protocol = told.split("protocols (")[1].split(",")[0]
+    by_campaign = perfport(*transfer, "--campaign", "toy")
+    assert len(by_campaign["rows"]) == 6
+    for given in (["--campaign", "second"], ["--protocol", protocol]):
+        perfport(*transfer, *given)
+        perfport("report", "model.perfport", "--data", "perfport.db", *given)
+        perfport("card", "model.perfport", "--data", "perfport.db", *given)
+        perfport("compare", "before", "after", *given)
+        assert run(["compare", "before", "after", "--fail-if", "failures > 0", *given]) == 0
+        assert perfport("export", f"tables{given[1]}", *given)["rows"] == 24
+    capsys.readouterr()
+    assert run(["compare", "before", "after", "--data", f"tables{protocol}", "--protocol", protocol]) == 2
+    assert "holds tables" in capsys.readouterr().err
+    assert run(["export", "rows.csv", "--protocol", protocol]) == 2
+    assert run([*transfer, "--campaign", "third"]) == 1
+
+
 def test_why_what_changed_and_what_to_deploy(perfport: Command, capsys: pytest.CaptureFixture[str]) -> None:
     perfport("measure", "campaign.yaml")
     perfport("transfer", "-s", "before", "-t", "after", "-n", "8")

@@ -52,6 +52,11 @@ def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def emptied(folder: Path) -> None:
+    """A store that was begun and never written, as an interrupted copy leaves it."""
+    (folder / "empty.db").touch()
+
+
 def untouched(folder: Path) -> None:
     """The files are sound; the command line is not."""
 
@@ -177,8 +182,11 @@ CASES: list[Case] = [
     ("rename without an equals sign", untouched, [*TRANSFER, "--rename", "threads"], 2, ("--rename", "NAME=VALUE")),
     ("no such store", untouched, ["export", "out", "--store", "nowhere.db"], 1, ("nowhere.db",)),
     ("store that is no database", untouched, ["export", "out", "--store", "campaign.yaml"], 1, ("campaign.yaml",)),
-    ("no such model", untouched, ["predict", "nowhere.perfport"], 1, ("nowhere.perfport",)),
-    ("model that is no model", untouched, ["predict", "campaign.yaml"], 1, ("campaign.yaml",)),
+    ("empty store", emptied, ["transfer", "--data", "empty.db", "-t", "here"], 1, ("empty.db", "is empty")),
+    ("empty store to export", emptied, ["export", "out", "--store", "empty.db"], 1, ("empty.db", "is empty")),
+    ("empty store to plan with", emptied, ["plan", "campaign.yaml", "--store", "empty.db"], 1, ("is empty",)),
+    ("no such model", untouched, ["predict", "nowhere.perfport"], 2, ("nowhere.perfport",)),
+    ("model that is no model", untouched, ["predict", "campaign.yaml"], 2, ("campaign.yaml",)),
 ]
 
 
@@ -195,6 +203,18 @@ def test_bad_input_is_answered_in_one_line(folder: Path, capsys: pytest.CaptureF
     for part in said:
         assert part in printed.err
     assert before.items() <= {path: path.read_bytes() for path in before if path.exists()}.items()
+
+
+@pytest.mark.parametrize("text", ["[", "{a: 1", "@x", "2024-13-45", ""])
+def test_a_level_that_is_no_yaml_is_answered_with_the_levels(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert run(TRANSFER) == 0
+    capsys.readouterr()
+    assert run(["predict", "model.perfport", "--set", f"mode={text}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert text in line
+    assert "none" in line and "fast" in line
 
 
 def test_a_failed_import_keeps_what_is_in_the_store(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import perfport
 from perfport.cli.app import run
+from perfport.data.dataset import Dataset
+from perfport.data.environment import Environment
+from perfport.data.tables import SystemTables
+from perfport.report.assembly import report_of
+from perfport.report.content import Choice
 
 CAMPAIGN = """\
 name: toy
@@ -49,6 +55,99 @@ def test_the_best_is_settled_or_searched_for_by_measuring(command: Command) -> N
     search = command("recommend", "model.perfport", "--measure", "campaign.yaml", "--budget", "3", "--search")["search"]
     assert 1 <= len(search["readings"]) <= 3
     assert search["response"] == min(reading["response"] for reading in search["readings"])
+
+
+TRANSFER = ["transfer", "--data", "tables", "-s", "old", "-t", "new", "-n", "10"]
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model of a target on which the number format that is fastest in the source always fails."""
+    monkeypatch.chdir(tmp_path)
+    space = perfport.Space(
+        [
+            perfport.Option(name="threads", type="integer", values=(1, 2, 4, 8), default=1),
+            perfport.Option(name="precision", type="categorical", values=("f32", "fp16")),
+            perfport.Option(name="algorithm", type="categorical", values=("a", "b", "c")),
+        ]
+    )
+    rows = pd.concat(list(space.enumerate()), ignore_index=True)
+    y = 0.1 / rows["threads"].to_numpy(float) + 0.02 * rows["algorithm"].map({"a": 1.0, "b": 1.3, "c": 1.1})
+    is_half = (rows["precision"] == "fp16").to_numpy()
+    y = np.where(is_half, 0.5 * y, y)
+    old, new = (
+        Dataset(
+            space=space,
+            environment=Environment(name, hardware={"board": name}),
+            properties={"inference_time_s": perfport.Property("inference_time_s", "s")},
+            configurations=rows,
+            responses={"inference_time_s": np.where(failed, np.nan, y)},
+            status=np.where(failed, "failed", "ok"),
+        )
+        for name, failed in (("old", np.zeros_like(is_half)), ("new", is_half))
+    )
+    perfport.write_tables("tables", SystemTables.of("toy", [old, new]))
+    Path("campaign.yaml").write_text(
+        "name: again\nenvironments:\n- {name: new, system: replay, settings: {folder: tables, environment: new}}\n"
+        "- {name: old, system: replay, settings: {folder: tables, environment: old}}\n"
+    )
+    assert run(TRANSFER) == 0
+    return tmp_path
+
+
+def test_what_failed_in_the_target_is_not_recommended_anywhere(
+    failing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(TRANSFER) == 0
+    transferred = capsys.readouterr().out
+    assert "precision=fp16" in transferred
+    assert "nan" not in transferred
+    for goal in ([], ["--goal", "minimise latency"]):
+        assert run(["recommend", "model.perfport", "-n", "3", *goal]) == 0
+        shown = capsys.readouterr().out
+        assert "fp16" not in shown
+        assert "12 of 24 configurations are left out" in " ".join(shown.split())
+    assert run(["apply", "model.perfport", "--as", "environment", "--json"]) == 0
+    applied = json.loads(capsys.readouterr().out)
+    assert applied["configuration"]["precision"] == "f32"
+    assert applied["left_out"]["n"] == 12
+    assert run(["card", "model.perfport", "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert next(option for option in card["options"] if option["name"] == "precision")["measured"] == ["f32"]
+    assert any("target rows failed" in limit for limit in card["limits"])
+    model = perfport.load_model("model.perfport")
+    assert model.recipe is not None
+    choice = report_of(model, model.recipe).recommendation
+    assert isinstance(choice, Choice) and choice.configuration["precision"] == "f32"
+
+
+def test_what_is_verified_is_what_is_recommended(failing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["recommend", "model.perfport", "-n", "1", "--measure", "campaign.yaml", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    (best,) = answer["recommendations"]
+    assert answer["verified"]["configuration"] == best["configuration"]
+    assert answer["verified"]["verified"]["value"] == pytest.approx(best["predicted"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ("{name: new, system: replay, settings: {folder: tables, environment: old}}", "hardware.board: new -> old"),
+        ("{name: new, system: synthetic}", "option threads (of the model only)"),
+        ("{name: other, system: synthetic}", "no environment 'new'"),
+    ],
+)
+def test_another_environment_of_that_name_is_not_measured_for_it(
+    failing: Path, capsys: pytest.CaptureFixture[str], environment: str, says: str
+) -> None:
+    capsys.readouterr()
+    Path("other.yaml").write_text(f"name: other\nenvironments:\n- {environment}\n")
+    for asked in ([], ["--budget", "3"], ["--budget", "3", "--search"], ["--goal", "minimise latency"]):
+        assert run(["recommend", "model.perfport", "--measure", "other.yaml", *asked]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert says in line
+    assert not Path("perfport.db").exists()
 
 
 @pytest.mark.slow

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 
 import perfport
+from perfport.cli.environments import _MeasuredNow
 from perfport.data.environment import Fact
 from perfport.data.measurement import configuration_key
 from perfport.data.store import Store
 from perfport.measure.base import Configuration, Session
 from perfport.measure.campaign import Campaign, Remeasure, measure_configurations, plan_campaign, run_campaign
+from perfport.measure.campaign.spec import EnvironmentSpec
 from perfport.measure.protocol import Protocol
 from perfport.measure.quality.drift import drift_of
 from perfport.measure.runner.rig import Rig, make_rig
@@ -116,6 +118,16 @@ def test_a_machine_that_is_always_loud_is_not_tried_for_ever(store: Store, lease
     assert Counter(made.attempt for made in store.read()) == {0: 9, 1: 5}
     measure_configurations(rig, frame, store, protocol=SHORT, lease=lease)
     assert len(store.read()) == 14
+
+
+def test_a_target_measured_on_the_way_follows_the_campaign(store: Store) -> None:
+    rig = make_rig("here", Disturbed(2))
+    frame = rows(rig, 1)
+    environments = (EnvironmentSpec(name="here", system="synthetic"),)
+    for times, attempts in ((0, [0]), (3, [0, 1, 2])):
+        campaign = Campaign(name="c", environments=environments, remeasure=times, protocol=SHORT)
+        _MeasuredNow(frame, rig, campaign, store).take(np.arange(1))
+        assert [made.attempt for made in store.read()] == attempts
 
 
 def test_how_often_and_below_which_grade_is_for_the_user_to_say(store: Store, lease: Path) -> None:

@@ -46,6 +46,8 @@ def make(target: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("imports", "src/perfport/transfer/planted.py", "import perfport.measure.base\n", "BROKEN"),
         ("imports", "src/perfport/measure/machine/planted.py", "import perfport.measure.runner.rig\n", "BROKEN"),
         ("imports", "src/perfport/space/planted.py", "import onnxruntime\n", "BROKEN"),
+        ("imports", "src/perfport/sampling/planted.py", "import torch\n", "BROKEN"),
+        ("imports", "src/perfport/study/planted.py", "import pynvml\n", "BROKEN"),
         ("imports", "src/perfport/unlisted.py", '"""Has no place in the house."""\n', "unlisted"),
     ],
 )

@@ -9,8 +9,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from perfport.cli.console import JsonFlag, err, out, print_json
-from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
-from perfport.cli.modelling import CoverageOption, DataOption, ModelArgument, loaded_model, unseen_rows
+from perfport.cli.environments import left_out, measured_environments, parse_pairs, parse_settings
+from perfport.cli.modelling import (
+    CampaignOption,
+    CoverageOption,
+    DataOption,
+    ModelArgument,
+    ProtocolOption,
+    loaded_model,
+    unseen_rows,
+)
 from perfport.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +71,8 @@ def compare(
     candidate: Annotated[str, typer.Argument(help="The other one; a few measured rows do.", show_default=False)],
     *,
     data: DataOption = "perfport.db",
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     property: Annotated[str, typer.Option("--property", "-p", help="What to compare.")] = "inference_time_s",
     fail_if: Annotated[
         str | None, typer.Option(help="Exit with 1 if this holds, such as 'p90 slowdown > 10%'.")
@@ -76,7 +86,7 @@ def compare(
         raise UsageError("--junit was given without --fail-if: there is no outcome to write")
     if output is not None and fail_if is not None:
         raise UsageError("--output and --fail-if were both given; the page shows influences, a gate has none")
-    with measured_environments(data) as measured:
+    with measured_environments(data, campaign=campaign, protocol=protocol) as measured:
         before, after = measured.dataset(baseline), measured.dataset(candidate)
     if fail_if is not None:
         return _gated(before, after, property, fail_if, junit, as_json=as_json)
@@ -93,8 +103,9 @@ def compare(
     else:
         out.print(show_changes(comparison))
     if output is not None:
-        command = shlex.join(["perfport", "compare", baseline, candidate, "--data", data, "--property", property])
-        path = write_comparison_page(comparison, output, command=command)
+        given = [*(("--campaign", campaign) if campaign else ()), *(("--protocol", protocol) if protocol else ())]
+        command = ["perfport", "compare", baseline, candidate, "--data", data, *given, "--property", property]
+        path = write_comparison_page(comparison, output, command=shlex.join(command))
         err.print(f"written: {path}", markup=False, soft_wrap=True)
     return 0
 
@@ -134,16 +145,23 @@ def apply(
 ) -> None:
     """Write a configuration as settings that can be deployed, and say what they cannot express."""
     from perfport.advise.deployment.export import export
+    from perfport.advise.recommendation.feasible import allowed_by
     from perfport.advise.recommendation.recommend import recommend
 
     built, recipe = loaded_model(model)
     space = recipe.target.space
-    configuration = _chosen(space, setting) or dict(recommend(built, candidates=space)[0].configuration)
+    configuration, left = _chosen(space, setting), None
+    if configuration is None:
+        allowed = allowed_by(recipe.target)
+        configuration = dict(recommend(built, candidates=space, allowed=allowed)[0].configuration)
+        left = left_out(space, allowed, seed=0)
     written = export(configuration, form, network=network, rename=parse_pairs(rename or [], "--rename") or None)
     paths = written.write(output) if output is not None else ()
     if as_json:
-        print_json(written.to_dict() | {"configuration": configuration, "paths": paths})
+        print_json(written.to_dict() | {"configuration": configuration, "left_out": left, "paths": paths})
         return
+    if left is not None:
+        err.print(str(left), markup=False, soft_wrap=True)
     out.print(str(written), markup=False, soft_wrap=True)
     for path in paths:
         err.print(f"written: {path}", markup=False)
@@ -156,6 +174,8 @@ def card(
         str | None,
         typer.Option("--data", help="Tables or store with further rows of the target, to say how wrong the model is."),
     ] = None,
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Markdown file for the card.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -165,7 +185,7 @@ def card(
     built, recipe = loaded_model(model)
     unseen = None
     if data is not None:
-        with measured_environments(data) as measured:
+        with measured_environments(data, campaign=campaign, protocol=protocol) as measured:
             unseen = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
     made = model_card(built, held_out=unseen)
     if output is not None:

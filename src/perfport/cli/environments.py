@@ -14,7 +14,7 @@ from perfport.cli.console import err
 from perfport.data.dataset import Dataset
 from perfport.data.store import Store
 from perfport.data.tables import SystemTables, read_tables
-from perfport.errors import UsageError
+from perfport.errors import StoreError, UsageError
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 from perfport.space.space import Space
@@ -22,6 +22,7 @@ from perfport.space.space import Space
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from perfport.advise.recommendation.feasible import Allowed, LeftOut
     from perfport.measure.campaign.spec import Campaign
     from perfport.measure.runner.rig import Rig
 
@@ -29,13 +30,17 @@ __all__ = [
     "Measured",
     "Pool",
     "candidates",
+    "left_out",
     "measured_environments",
     "parse_pairs",
     "parse_settings",
     "rig_of_campaign",
+    "rig_of_target",
+    "store_to_read",
 ]
 
 MAX_POOL = 20_000
+SHOWN_DIFFERENCES = 3
 
 
 class Pool(Protocol):
@@ -84,7 +89,7 @@ class _MeasuredNow:
 
     def take(self, rows: "NDArray[np.int64]") -> Dataset:
         from perfport.data.assembly import dataset_of
-        from perfport.measure.campaign import measure_configurations
+        from perfport.measure.campaign import Remeasure, measure_configurations
         from perfport.report.progress import MeasuringProgress
 
         with MeasuringProgress(err, "measuring") as shown:
@@ -94,6 +99,8 @@ class _MeasuredNow:
                 self.store,
                 protocol=self.campaign.protocol,
                 campaign=self.campaign.name,
+                meters=self.campaign.meters,
+                remeasure=Remeasure(self.campaign.worst_kept, self.campaign.remeasure),
                 seed=self.campaign.seed,
                 progress=shown,
             )
@@ -107,11 +114,13 @@ class _MeasuredNow:
 
 @dataclass(frozen=True)
 class Measured:
-    """Where environments are looked up: in tables or in a store."""
+    """Where environments are looked up: in tables, or in a store, of which a campaign or protocol may be meant."""
 
     where: str
     tables: SystemTables | None
     store: Store | None
+    campaign: str | None = None
+    protocol: str | None = None
 
     def dataset(self, name: str) -> Dataset:
         """Return one environment.
@@ -122,7 +131,7 @@ class Measured:
         if self.tables is not None:
             return self.tables.environments[name]
         assert self.store is not None  # noqa: S101  # one of the two is always there
-        return self.store.dataset(name)
+        return self.store.dataset(name, campaign=self.campaign, protocol=self.protocol)
 
     def pool(self, target: str, *, campaign: Path | None, seed: int) -> Pool:
         """Return the target configurations to choose from: those looked up, or those of a rig to be measured.
@@ -139,18 +148,42 @@ class Measured:
 
 
 @contextmanager
-def measured_environments(data: str, *, create: bool = False) -> Iterator[Measured]:
+def measured_environments(
+    data: str, *, create: bool = False, campaign: str | None = None, protocol: str | None = None
+) -> Iterator[Measured]:
     """Open a folder of tables or a store.
 
     Args:
         data: A folder with a datacard, a database file, or a database URL.
         create: Make the store if it does not exist.
+        campaign: Only measurements of it.
+        protocol: Only measurements under it.
+
+    Raises:
+        UsageError: If a campaign or protocol is given for tables.
     """
     if Path(data).is_dir():
+        given = next((flag for flag, name in (("campaign", campaign), ("protocol", protocol)) if name), None)
+        if given is not None:
+            raise UsageError(f"--{given} was given, but {data} holds tables, not a store; leave it out")
         yield Measured(data, read_tables(data), None)
         return
-    with Store.open(data, create=create, read_only=not create) as store:
-        yield Measured(data, None, store)
+    with Store.open(data) if create else store_to_read(data) as store:
+        yield Measured(data, None, store, campaign, protocol)
+
+
+def store_to_read(where: str) -> Store:
+    """Open a store that is there and is only read.
+
+    Raises:
+        StoreError: If it is not there, holds nothing, or cannot be read.
+    """
+    path = Path(where)
+    if path.is_file() and not path.stat().st_size:
+        raise StoreError(
+            f"{where}: the file is empty; `perfport measure` or `perfport import` makes a store", path=path
+        )
+    return Store.open(where, create=False, read_only=True)
 
 
 def rig_of_campaign(path: Path, environment: str) -> "tuple[Rig, Campaign]":
@@ -167,6 +200,40 @@ def rig_of_campaign(path: Path, environment: str) -> "tuple[Rig, Campaign]":
             return rig_of(spec, space=campaign.space), campaign
     names = ", ".join(spec.name for spec in campaign.environments)
     raise UsageError(f"{path}: no environment '{environment}'; the campaign has {names}")
+
+
+def rig_of_target(path: Path, target: Dataset) -> "tuple[Rig, Campaign]":
+    """Return the rig of the environment that a model's target rows are of, and its campaign.
+
+    Raises:
+        UsageError: If the campaign has no such environment, or one of that name with other facts or options.
+    """
+    rig, campaign = rig_of_campaign(path, target.environment.name)
+    ours, theirs = target.space.names, rig.space.names
+    differences = [
+        *(f"option {name} (of the model only)" for name in ours if name not in theirs),
+        *(f"option {name} (of the campaign only)" for name in theirs if name not in ours),
+        *map(str, target.environment.diff(rig.environment)),
+    ]
+    if differences:
+        more = f" and {len(differences) - SHOWN_DIFFERENCES} more" if len(differences) > SHOWN_DIFFERENCES else ""
+        raise UsageError(
+            f"{path}: environment '{target.environment.name}' is not the one the model is of; they differ in "
+            f"{', '.join(differences[:SHOWN_DIFFERENCES])}{more}; measure where the model is of, or transfer it",
+            differences=differences,
+        )
+    return rig, campaign
+
+
+def left_out(space: Space, allowed: "Allowed | None", seed: int) -> "LeftOut | None":
+    """Return how many configurations may not be recommended; None if nothing failed."""
+    from perfport.advise.recommendation.feasible import LeftOut
+
+    if allowed is None:
+        return None
+    pool = candidates(space, seed)
+    size = space.size()
+    return LeftOut(int(np.sum(~allowed(pool))), len(pool), is_sample=size is None or size > MAX_POOL)
 
 
 def candidates(space: Space, seed: int) -> pd.DataFrame:
@@ -208,5 +275,9 @@ def _level(space: Space, name: str, text: str) -> Level:
         if str(level) == text:
             return level
     # YAML knows numbers and booleans as people write them ("2", "1e9", "true", "off").
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        # Such as "[" and "2024-13-45": a text of no option with levels, which are named where it is checked.
+        return text
     return value if isinstance(value, bool | int | float | str) else text

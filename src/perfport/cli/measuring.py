@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.cli.environments import store_to_read
 from perfport.cli.tables import StoreOption
 
 if TYPE_CHECKING:
@@ -140,11 +141,10 @@ def _run(
 
 
 def _laid_out(spec: "Campaign", store: str) -> "Plan":
-    from perfport.data.store import Store
     from perfport.measure.campaign import plan_campaign
 
     if Path(store).exists() or "://" in store:
-        with Store.open(store, create=False, read_only=True) as opened:
+        with store_to_read(store) as opened:
             return plan_campaign(spec, opened)
     return plan_campaign(spec)
 

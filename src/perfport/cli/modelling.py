@@ -9,7 +9,7 @@ import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.environments import measured_environments, parse_pairs, parse_settings
-from perfport.errors import NotEnoughDataError, TableError, UsageError
+from perfport.errors import ModelFileError, NotEnoughDataError, TableError, UsageError
 
 if TYPE_CHECKING:
     from perfport.data.dataset import Dataset
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from perfport.transfer.transferred import TransferredModel
 
 __all__ = [
+    "CampaignOption",
     "CoverageOption",
     "DataOption",
     "ModelArgument",
+    "ProtocolOption",
     "SeedOption",
     "StoreOption",
     "loaded_model",
@@ -35,6 +37,12 @@ __all__ = [
 ]
 
 DataOption = Annotated[str, typer.Option("--data", help="A folder of tables, or a store (file or URL).")]
+CampaignOption = Annotated[
+    str | None, typer.Option("--campaign", help="Of a store: only measurements of this campaign.")
+]
+ProtocolOption = Annotated[
+    str | None, typer.Option("--protocol", help="Of a store: only measurements made under this protocol.")
+]
 ModelArgument = Annotated[Path, typer.Argument(help="A model that perfport transfer wrote.", show_default=False)]
 CoverageOption = Annotated[float, typer.Option(min=0.01, max=0.999, help="Probability the intervals aim at.")]
 SeedOption = Annotated[int, typer.Option(help="Decides every choice.")]
@@ -47,6 +55,8 @@ _HEADINGS = ("predicted", "median", "lower", "upper")
 def transfer(
     *,
     data: DataOption = "perfport.db",
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     source: Annotated[
         list[str] | None, typer.Option("--source", "-s", help="Environment to learn from; may be repeated.")
     ] = None,
@@ -80,7 +90,7 @@ def transfer(
     renamed = parse_pairs(rename or [], "--rename") or None
     if target in (source or []):
         raise UsageError(f"'{target}' is source and target: that is no transfer; name other environments as sources")
-    with measured_environments(data, create=measure is not None) as measured:
+    with measured_environments(data, create=measure is not None, campaign=campaign, protocol=protocol) as measured:
         sources = [measured.dataset(name) for name in source or []]
         pool = measured.pool(target, campaign=measure, seed=seed)
         with err.status("choosing the rows to measure"):
@@ -188,6 +198,8 @@ def report(
         str | None,
         typer.Option("--data", help="Tables or store with further rows of the target, to check the model on."),
     ] = None,
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     beside: Annotated[
         list[Path] | None,
         typer.Option("--beside", help="Model of another property: the page shows the front of both; may be repeated."),
@@ -207,7 +219,7 @@ def report(
     found = traded([(loaded, recipe), *others], goal) if others or goal is not None else None
     test = None
     if data is not None:
-        with measured_environments(data) as measured:
+        with measured_environments(data, campaign=campaign, protocol=protocol) as measured:
             test = unseen_rows(measured.dataset(recipe.target.environment.name), recipe)
     with err.status("writing the report"):
         path = write_report(report_of(loaded, recipe, test=test, trade_off=found), output)
@@ -218,11 +230,18 @@ def report(
 
 
 def loaded_model(path: Path) -> "tuple[TransferredModel, Recipe]":
-    """Return a saved model and what it was made from."""
+    """Return a saved model and what it was made from.
+
+    Raises:
+        UsageError: If the file is not there, or cannot be used as a model.
+    """
     from perfport.transfer.files import load_model
 
-    with err.status("loading the model"):
-        model = load_model(path)
+    try:
+        with err.status("loading the model"):
+            model = load_model(path)
+    except ModelFileError as error:
+        raise UsageError(error.message, path=path) from error
     assert model.recipe is not None  # noqa: S101  # a loaded model always knows what it was made from
     return model, model.recipe
 

@@ -10,7 +10,14 @@ import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
 from perfport.cli.environments import candidates, measured_environments, parse_pairs
-from perfport.cli.modelling import DataOption, SeedOption, read_configurations, read_frame
+from perfport.cli.modelling import (
+    CampaignOption,
+    DataOption,
+    ProtocolOption,
+    SeedOption,
+    read_configurations,
+    read_frame,
+)
 from perfport.errors import TableError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +30,8 @@ __all__ = ["propose"]
 def propose(
     *,
     data: DataOption = "perfport.db",
+    campaign: CampaignOption = None,
+    protocol: ProtocolOption = None,
     source: Annotated[
         list[str] | None, typer.Option("--source", "-s", help="Environment to learn from; may be repeated.")
     ] = None,
@@ -61,7 +70,7 @@ def propose(
         # Somebody may have filled it in.
         raise UsageError(f"{output} exists; give --output another name, so that no reading is lost")
     renamed = parse_pairs(rename or [], "--rename") or None
-    with measured_environments(data) as opened:
+    with measured_environments(data, campaign=campaign, protocol=protocol) as opened:
         sources = [opened.dataset(name) for name in names]
         measured = None if target is None else opened.dataset(target)
     with err.status("choosing the rows to measure"):

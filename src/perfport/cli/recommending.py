@@ -1,24 +1,27 @@
 """`recommend`: the best configurations of one model or several, verified, settled or searched for by measuring."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
+from rich.text import Text
 
 from perfport.cli.console import JsonFlag, err, out, print_json
-from perfport.cli.environments import candidates, rig_of_campaign
+from perfport.cli.environments import left_out, rig_of_target
 from perfport.cli.modelling import SeedOption, StoreOption, loaded_model
 from perfport.data.store import Store
 from perfport.errors import UsageError
 
 if TYPE_CHECKING:
+    from perfport.advise.recommendation.feasible import LeftOut
     from perfport.advise.recommendation.recommend import Recommendation
     from perfport.advise.recommendation.search import SearchOutcome
     from perfport.advise.recommendation.settling import Settled, Settling
     from perfport.advise.recommendation.tradeoff import TradeOff
+    from perfport.data.dataset import Dataset
     from perfport.measure.campaign.spec import Campaign
     from perfport.measure.runner.rig import Rig
     from perfport.report.content import Choice, VerifiedOffer
@@ -61,52 +64,125 @@ def recommend(
     seed: SeedOption = 0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Name the best configurations, under limits and for several properties; measure them if told how."""
+    """Name the best configurations, under limits and for several properties; measure them if told how.
+
+    Configurations that failed when the target was measured, and those like them, are left out.
+    """
     if budget is not None and measure is None:
         raise UsageError("--budget was given without --measure: say how the target is measured")
     if search and budget is None:
         raise UsageError("--search was given without --budget: say how often it may measure")
     made = loaded_models(models)
-    door = None if measure is None else _Door(measure, store, seed)
-    if goal is not None or len(made) > 1:
-        if search:
-            raise UsageError("--search goes with one model and without --goal: it knows no limits")
-        found = traded(made, goal, n=n, confidence=confidence, seed=seed)
-        if door is not None and budget is not None:
-            from perfport.report.offers import show_settled
-
-            settled = door.settled_offers(found, made[0][1], budget, tolerance_pct=tolerance_pct)
-            _print({"trade_off": found, "settled": settled}, [show_settled(settled)], as_json=as_json)
-            return
-        offer = None if door is None else door.verified_offer(found, made[0][1])
-        from perfport.report.offers import show_trade_off, show_verified_offer
-
-        shown = [show_trade_off(found, n=n), *([] if offer is None else [show_verified_offer(offer)])]
-        _print({"trade_off": found, "verified": offer}, shown, as_json=as_json)
+    is_traded = goal is not None or len(made) > 1
+    if search and is_traded:
+        raise UsageError("--search goes with one model and without --goal: it knows no limits")
+    asked = _Asked(n=n, confidence=confidence, budget=budget, tolerance_pct=tolerance_pct, seed=seed)
+    door = None if measure is None else _Door.of(measure, made[0][1].target, store)
+    if is_traded:
+        answer = _traded(made, goal, asked, door)
+    elif search and door is not None:
+        answer = _searched(*made[0], asked, door)
+    else:
+        answer = _ranked(*made[0], asked, door)
+    if as_json:
+        print_json(answer.document)
         return
-    from perfport.report.offers import show_recommendations, show_search, show_settled
+    for part in answer.shown:
+        out.print(part)
 
-    (model, recipe), *_ = made
-    if door is not None and budget is not None and search:
-        outcome = door.searched(model, recipe, budget, tolerance_pct)
-        _print({"search": outcome}, [show_search(outcome)], as_json=as_json)
-        return
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for, however it is found."""
+
+    n: int
+    confidence: float
+    budget: int | None
+    tolerance_pct: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is printed: as JSON, or part by part."""
+
+    document: Mapping[str, Any]
+    shown: Sequence[RenderableType]
+
+
+def _traded(
+    made: "Sequence[tuple[TransferredModel, Recipe]]", goal: str | None, asked: _Asked, door: "_Door | None"
+) -> _Answer:
+    """Trade several properties off, or keep limits; measure what is on offer if there is a door."""
+    from perfport.advise.recommendation.settling import Settling
+    from perfport.report.offers import show_settled, show_trade_off, show_verified_offer
+
+    found = traded(made, goal, n=asked.n, confidence=asked.confidence, seed=asked.seed)
+    left = _left_out(made, asked)
+    document = {"trade_off": found, "left_out": left}
+    if door is not None and asked.budget is not None:
+        default = door.rig.space.default_configuration()
+        settled = door.settled(
+            Settling.of_offers(
+                found, budget=asked.budget, others=[default], tolerance_pct=asked.tolerance_pct, seed=asked.seed
+            ),
+            asked,
+        )
+        return _Answer(document | {"settled": settled}, [*_said(left), show_settled(settled)])
+    offer = None if door is None else door.verified_offer(found, asked)
+    shown = [show_trade_off(found, n=asked.n), *_said(left), *([] if offer is None else [show_verified_offer(offer)])]
+    return _Answer(document | {"verified": offer}, shown)
+
+
+def _ranked(model: "TransferredModel", recipe: "Recipe", asked: _Asked, door: "_Door | None") -> _Answer:
+    """Rank by one property; settle which is best, or verify the first, if there is a door."""
+    from perfport.advise.recommendation.feasible import allowed_by
     from perfport.advise.recommendation.recommend import recommend as rank
+    from perfport.advise.recommendation.settling import Settling
+    from perfport.report.assembly import report_of
+    from perfport.report.offers import show_recommendations, show_settled
+    from perfport.report.terminal import show_recommendation
 
+    space = recipe.target.space
     with err.status("looking at the configurations"):
-        best = rank(model, candidates=recipe.target.space, n=n, seed=seed)
-    if door is not None and budget is not None:
-        settled = door.settled(best, recipe, budget, confidence=confidence, tolerance_pct=tolerance_pct)
-        _print({"recommendations": best, "settled": settled}, [show_settled(settled)], as_json=as_json)
-        return
-    shown = [show_recommendations(best, recipe.target.space, target=recipe.target.environment.name)]
-    choice = None if door is None else door.verified(model, recipe)
+        # Where the default is best, the second is measured beside it.
+        ranked = rank(model, candidates=space, n=max(asked.n, 2), seed=asked.seed, allowed=allowed_by(recipe.target))
+    best, left = ranked[: asked.n], _left_out([(model, recipe)], asked)
+    document = {"recommendations": best, "left_out": left}
+    if door is not None and asked.budget is not None:
+        settling = Settling(
+            best,
+            budget=asked.budget,
+            others=[door.rig.space.default_configuration()],
+            confidence=asked.confidence,
+            tolerance_pct=asked.tolerance_pct,
+            seed=asked.seed,
+        )
+        settled = door.settled(settling, asked)
+        return _Answer(document | {"settled": settled}, [*_said(left), show_settled(settled)])
+    choice = None if door is None else door.verified(ranked, asked)
+    shown = [show_recommendations(best, space, target=recipe.target.environment.name), *_said(left)]
     if choice is not None:
-        from perfport.report.assembly import report_of
-        from perfport.report.terminal import show_recommendation
-
         shown.append(show_recommendation(report_of(model, recipe, choice=choice)))
-    _print({"property": model.property, "recommendations": best, "verified": choice}, shown, as_json=as_json)
+    return _Answer({"property": model.property} | document | {"verified": choice}, shown)
+
+
+def _searched(model: "TransferredModel", recipe: "Recipe", asked: _Asked, door: "_Door") -> _Answer:
+    """Measure what the model proposes, and let it learn on."""
+    from perfport.report.offers import show_search
+
+    outcome = door.searched(model, recipe, asked)
+    return _Answer({"search": outcome}, [show_search(outcome)])
+
+
+def _left_out(made: "Sequence[tuple[TransferredModel, Recipe]]", asked: _Asked) -> "LeftOut | None":
+    from perfport.advise.recommendation.feasible import allowed_by
+
+    return left_out(made[0][1].target.space, allowed_by(*(recipe.target for _, recipe in made)), asked.seed)
+
+
+def _said(left: "LeftOut | None") -> list[RenderableType]:
+    return [] if left is None else [Text(str(left), style="dim")]
 
 
 def loaded_models(paths: Sequence[Path]) -> "list[tuple[TransferredModel, Recipe]]":
@@ -139,129 +215,107 @@ def traded(
     seed: int = 0,
 ) -> "TradeOff":
     """Return what is on offer; without a goal every property is to be best."""
+    from perfport.advise.recommendation.feasible import allowed_by
     from perfport.advise.recommendation.goals import Goal, Objective
     from perfport.advise.recommendation.tradeoff import trade_off
 
     models = [model for model, _ in made]
+    allowed = allowed_by(*(recipe.target for _, recipe in made))
     wanted = goal if goal is not None else Goal(tuple(Objective(model.property.name) for model in models))
     with err.status("looking at the configurations"):
-        return trade_off(models, candidates=made[0][1].target.space, goal=wanted, n=n, confidence=confidence, seed=seed)
+        return trade_off(
+            models,
+            candidates=made[0][1].target.space,
+            goal=wanted,
+            n=n,
+            confidence=confidence,
+            seed=seed,
+            allowed=allowed,
+        )
 
 
 @dataclass(frozen=True)
 class _Door:
     """Where the target of a model is measured."""
 
-    campaign: Path
+    rig: "Rig"
+    campaign: "Campaign"
     store: str
-    seed: int
 
-    def verified(self, model: "TransferredModel", recipe: "Recipe") -> "Choice":
+    @classmethod
+    def of(cls, campaign: Path, target: "Dataset", store: str) -> "_Door":
+        return cls(*rig_of_target(campaign, target), store)
+
+    def verified(self, ranked: "Sequence[Recommendation]", asked: _Asked) -> "Choice":
         from perfport.report.progress import MeasuringProgress
         from perfport.verify import verified_choice
 
-        rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
         with Store.open(self.store) as opened, MeasuringProgress(err, "verifying") as shown:
             return verified_choice(
-                model,
-                rig,
-                candidates(rig.space, self.seed),
+                ranked,
+                self.rig,
                 opened,
-                protocol=spec.protocol,
-                campaign=spec.name,
-                seed=self.seed,
+                protocol=self.campaign.protocol,
+                campaign=self.campaign.name,
+                meters=self.campaign.meters,
+                seed=asked.seed,
                 progress=shown,
             )
 
-    def verified_offer(self, found: "TradeOff", recipe: "Recipe") -> "VerifiedOffer":
+    def verified_offer(self, found: "TradeOff", asked: _Asked) -> "VerifiedOffer":
         from perfport.report.progress import MeasuringProgress
         from perfport.verify import verified_offer
 
-        rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
         with Store.open(self.store) as opened, MeasuringProgress(err, "verifying") as shown:
             return verified_offer(
-                found, rig, opened, protocol=spec.protocol, campaign=spec.name, seed=self.seed, progress=shown
+                found,
+                self.rig,
+                opened,
+                protocol=self.campaign.protocol,
+                campaign=self.campaign.name,
+                meters=self.campaign.meters,
+                seed=asked.seed,
+                progress=shown,
             )
 
-    def settled(
-        self,
-        best: "Sequence[Recommendation]",
-        recipe: "Recipe",
-        budget: int,
-        *,
-        confidence: float,
-        tolerance_pct: float,
-    ) -> "Settled":
-        from perfport.advise.recommendation.settling import Settling
-
-        rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
-        settling = Settling(
-            best,
-            budget=budget,
-            others=[rig.space.default_configuration()],
-            confidence=confidence,
-            tolerance_pct=tolerance_pct,
-            seed=self.seed,
-        )
-        return self._settled(settling, rig, spec)
-
-    def settled_offers(self, found: "TradeOff", recipe: "Recipe", budget: int, *, tolerance_pct: float) -> "Settled":
-        from perfport.advise.recommendation.settling import Settling
-
-        rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
-        default = rig.space.default_configuration()
-        settling = Settling.of_offers(
-            found, budget=budget, others=[default], tolerance_pct=tolerance_pct, seed=self.seed
-        )
-        return self._settled(settling, rig, spec)
-
-    def _settled(self, settling: "Settling", rig: "Rig", spec: "Campaign") -> "Settled":
+    def settled(self, settling: "Settling", asked: _Asked) -> "Settled":
         from perfport.verify import settled
 
         with Store.open(self.store) as opened, err.status("settling") as shown:
             return settled(
                 settling,
-                rig,
+                self.rig,
                 opened,
-                protocol=spec.protocol,
-                campaign=spec.name,
-                seed=self.seed,
+                protocol=self.campaign.protocol,
+                campaign=self.campaign.name,
+                meters=self.campaign.meters,
+                seed=asked.seed,
                 watcher=lambda made, most: shown.update(f"settling: measurement {made + 1} of at most {most}"),
             )
 
-    def searched(
-        self, model: "TransferredModel", recipe: "Recipe", budget: int, tolerance_pct: float
-    ) -> "SearchOutcome":
+    def searched(self, model: "TransferredModel", recipe: "Recipe", asked: _Asked) -> "SearchOutcome":
         from perfport.advise.recommendation.search import Search
         from perfport.verify import searched
 
-        rig, spec = rig_of_campaign(self.campaign, recipe.target.environment.name)
         with err.status("looking at the configurations") as shown:
             search = Search(
                 sources=recipe.sources,
-                candidates=rig.space,
+                candidates=self.rig.space,
                 property=model.property,
-                budget=budget,
+                budget=asked.budget or 1,
                 measured=recipe.target,
-                tolerance_pct=tolerance_pct,
-                seed=self.seed,
+                tolerance_pct=asked.tolerance_pct,
+                seed=asked.seed,
                 rename=recipe.rename,
             )
             with Store.open(self.store) as opened:
                 return searched(
                     search,
-                    rig,
+                    self.rig,
                     opened,
-                    protocol=spec.protocol,
-                    campaign=spec.name,
-                    seed=self.seed,
+                    protocol=self.campaign.protocol,
+                    campaign=self.campaign.name,
+                    meters=self.campaign.meters,
+                    seed=asked.seed,
                     watcher=lambda made, most: shown.update(f"searching: measurement {made + 1} of at most {most}"),
                 )
-
-
-def _print(document: dict[str, Any], shown: Sequence[RenderableType], *, as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-        return
-    for part in shown:
-        out.print(part)

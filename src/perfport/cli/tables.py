@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from perfport.cli.console import JsonFlag, err, out, print_json
+from perfport.cli.environments import store_to_read
 from perfport.errors import UsageError
 
 __all__ = ["StoreOption", "export_tables", "import_tables"]
@@ -58,18 +59,24 @@ def export_tables(
         list[str] | None, typer.Option("--environment", "-e", help="Only this one; may be repeated.")
     ] = None,
     campaign: Annotated[str | None, typer.Option(help="Only its measurements.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Only measurements made under it; files with one row a repetition name it.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write measurements from the store to files that any other tool reads."""
-    from perfport.data.store import Store
     from perfport.data.tables import SystemTables, write_tables
 
-    with Store.open(store, create=False, read_only=True) as opened:
+    with store_to_read(store) as opened:
         if destination.name.endswith(_ROW_FILES):
             if environment is not None and len(environment) > 1:
                 raise UsageError(
                     "rows are exported of one environment or of all; give --environment once, or not at all"
+                )
+            if protocol is not None:
+                raise UsageError(
+                    f"--protocol was given, but {destination} holds rows of every protocol; its column 'protocol' tells"
                 )
             if destination.exists() and not overwrite:
                 raise UsageError(f"{destination} exists; add --overwrite to replace it")
@@ -78,7 +85,7 @@ def export_tables(
             )
         else:
             names = environment or [found.name for found in opened.environments()]
-            datasets = [opened.dataset(name, campaign=campaign) for name in names]
+            datasets = [opened.dataset(name, campaign=campaign, protocol=protocol) for name in names]
             write_tables(destination, SystemTables.of(campaign or destination.name, datasets), overwrite=overwrite)
             n_rows = sum(map(len, datasets))
     if as_json:

@@ -22,12 +22,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from perfport.data.decoding import json_cell
 from perfport.data.records import METADATA, VERSION_TABLE
 from perfport.errors import MissingPackageError, PerfError, StoreError
 
 __all__ = ["HEAD", "Database"]
 
 HEAD = "0002"  # the newest migration; a test compares it with migrations/versions
+_VERSIONS = tuple(f"{number:04d}" for number in range(1, int(HEAD) + 1))
 
 # A writer holds the lock for one append, milliseconds; half a minute outlasts even a bulk import.
 _BUSY_TIMEOUT_S = 30
@@ -42,6 +44,7 @@ _ADVICE = (
     ("database is locked", f"another process has been writing for {_BUSY_TIMEOUT_S} s; wait for it or end it"),
     ("not a database", "the file is not a store (not an SQLite database); give another path"),
     ("disk i/o error", "the disk fails to read or write; check it and its free space"),
+    ("could not decode to utf-8", "a text in it cannot be read, the file is damaged; restore it from a copy"),
     ("malformed", "the file is damaged; restore it from a copy"),
     ("unable to open database file", "the file cannot be opened; does the directory exist, and may you write there?"),
     ("connection refused", "the database server does not answer; is it running?"),
@@ -178,6 +181,11 @@ class Database:
             text = " ".join(str(cause).split())
             advice = next((advice for sign, advice in _ADVICE if sign in text.lower()), f"the database says: {text}")
             raise StoreError(f"{self.where}: {advice}", where=self.where, cause=text) from error
+        except UnicodeDecodeError as error:
+            # SQLite's message about a damaged schema quotes it, and the driver cannot read the quotation.
+            raise StoreError(
+                f"{self.where}: the file is damaged; restore it from a copy", where=self.where, cause=str(error)
+            ) from error
 
     def _is_older(self) -> bool:
         with self.reading() as connection:
@@ -224,13 +232,19 @@ class Database:
                 shown = ", ".join(sorted(foreign)[:3])
                 raise StoreError(f"{self.where}: holds other tables ({shown}) and is no store; give another path")
             return None
-        version = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608  # a constant
-        if version is not None and version > HEAD:
+        version: object = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608  # a constant
+        if version is None or version in _VERSIONS:
+            return version
+        if isinstance(version, str) and version.isdigit() and version > HEAD:
             raise StoreError(
                 f"{self.where}: schema {version} is newer than {HEAD}, the newest this version knows; update perfport",
                 version=version,
             )
-        return version
+        raise StoreError(
+            f"{self.where}: its schema says it is version {version!r}, which there never was; the file is damaged, "
+            "restore it from a copy",
+            version=version,
+        )
 
 
 _WRITES = "perfport_writes"
@@ -246,7 +260,9 @@ def _may_write(path: Path) -> bool:
 
 def _memory_engine() -> sa.Engine:
     # One connection for all: each new one to ":memory:" would be another, empty database.
-    engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    engine = sa.create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}, json_deserializer=json_cell
+    )
     _set_up_sqlite(engine)
     return engine
 
@@ -257,7 +273,8 @@ def _file_engine(path: Path, *, is_writable: bool) -> sa.Engine:
         # SQLite cannot make the shared-memory file of a WAL database here; where there is no log, it needs none.
         query["immutable"] = "1"
     name = str(path) if is_writable else f"file:{quote(str(path.absolute()))}"
-    engine = sa.create_engine(sa.URL.create("sqlite", database=name, query=query))
+    url = sa.URL.create("sqlite", database=name, query=query)
+    engine = sa.create_engine(url, json_deserializer=json_cell)
     _set_up_sqlite(engine)
     return engine
 

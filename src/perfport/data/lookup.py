@@ -6,11 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from perfport.data.decoding import whole_row
 from perfport.data.environment import Environment
 from perfport.data.records import CAMPAIGN, CAMPAIGN_MEASUREMENT, ENVIRONMENT, MEASUREMENT
 from perfport.errors import StoreError
 
-__all__ = ["belongs_to", "called", "check_campaign", "environment_of_row", "fingerprint_of", "stated_spaces"]
+__all__ = ["belongs_to", "called", "check_campaign", "fingerprint_of", "stated_spaces"]
 
 
 def fingerprint_of(connection: sa.Connection, environment: str | Environment, where: str) -> str:
@@ -19,27 +20,27 @@ def fingerprint_of(connection: sa.Connection, environment: str | Environment, wh
     Raises:
         StoreError: If the store has none such, or several of that name; `where` names the store.
     """
-    known = list(
-        connection.execute(sa.select(ENVIRONMENT.c.fingerprint, ENVIRONMENT.c.name).order_by(ENVIRONMENT.c.id))
-    )
+    query = sa.select(ENVIRONMENT.c.id, ENVIRONMENT.c.fingerprint, ENVIRONMENT.c.name).order_by(ENVIRONMENT.c.id)
+    known = [whole_row(where, ENVIRONMENT, row) for row in connection.execute(query).mappings()]
     asked = environment.fingerprint if isinstance(environment, Environment) else environment
-    if asked in {row.fingerprint for row in known}:
+    if asked in {row["fingerprint"] for row in known}:
         return asked
-    matches = sorted({str(row.fingerprint) for row in known if row.name == asked})
+    matches = sorted({str(row["fingerprint"]) for row in known if row["name"] == asked})
     if len(matches) > 1:
         raise StoreError(
             f"{where}: {len(matches)} environments are called '{asked}'; give a fingerprint: {', '.join(matches)}",
             fingerprints=matches,
         )
     if not matches:
-        hint = _hint(called(environment), [row.name for row in known])
+        hint = _hint(called(environment), [row["name"] for row in known])
         raise StoreError(f"{where}: no environment '{called(environment)}'{hint}", environment=environment)
     return matches[0]
 
 
 def check_campaign(connection: sa.Connection, campaign: str, where: str) -> None:
     """Raise a `StoreError` that lists the campaigns if there is none of that name."""
-    names = list(connection.execute(sa.select(CAMPAIGN.c.name).order_by(CAMPAIGN.c.id)).scalars())
+    rows = connection.execute(sa.select(CAMPAIGN.c.id, CAMPAIGN.c.name).order_by(CAMPAIGN.c.id)).mappings()
+    names = [whole_row(where, CAMPAIGN, row)["name"] for row in rows]
     if campaign not in names:
         raise StoreError(f"{where}: no campaign '{campaign}'{_hint(campaign, names)}", campaign=campaign)
 
@@ -50,13 +51,19 @@ def belongs_to(campaign: str) -> "sa.ColumnElement[bool]":
     return MEASUREMENT.c.id.in_(members.where(CAMPAIGN.c.name == campaign))
 
 
-def stated_spaces(connection: sa.Connection, fingerprint: str, campaign: str | None = None) -> dict[str, str]:
+def stated_spaces(
+    connection: sa.Connection, fingerprint: str, where: str, campaign: str | None = None
+) -> dict[str, str]:
     """Return campaign -> YAML of the space it used in an environment, of those that say so and measured there.
 
     Args:
         connection: To the store.
         fingerprint: Of the environment.
+        where: Names the store.
         campaign: This one only; all if None.
+
+    Raises:
+        StoreError: If the row of a campaign is damaged.
     """
     measured = sa.select(CAMPAIGN_MEASUREMENT.c.campaign_id).join(MEASUREMENT)
     query = sa.select(CAMPAIGN).where(
@@ -64,18 +71,14 @@ def stated_spaces(connection: sa.Connection, fingerprint: str, campaign: str | N
     )
     if campaign is not None:
         query = query.where(CAMPAIGN.c.name == campaign)
-    specs = {row.name: row.spec for row in connection.execute(query.order_by(CAMPAIGN.c.id))}
+    rows = connection.execute(query.order_by(CAMPAIGN.c.id)).mappings()
+    specs = {row["name"]: whole_row(where, CAMPAIGN, row)["spec"] for row in rows}
     query_names = (
         sa.select(ENVIRONMENT.c.name).where(ENVIRONMENT.c.fingerprint == fingerprint).order_by(ENVIRONMENT.c.id)
     )
     names = list(connection.execute(query_names).scalars())
     stated = {name: _space_text(spec, names) for name, spec in specs.items()}
     return {name: text for name, text in stated.items() if text is not None}
-
-
-def environment_of_row(row: "sa.Row[Any]") -> Environment:
-    """Return the environment of a row of `ENVIRONMENT`."""
-    return Environment(row.name, **row.facets)
 
 
 def called(environment: str | Environment) -> str:

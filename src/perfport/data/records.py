@@ -5,12 +5,13 @@ digits that read back as the same float, and costs are double precision columns.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import sqlalchemy as sa
 
+from perfport.data.decoding import naming_the_row, whole_row
 from perfport.data.environment import FACETS, Environment
-from perfport.data.measurement import Measurement, Property, configuration_key
+from perfport.data.measurement import Direction, Measurement, Property, configuration_key
 
 __all__ = [
     "CAMPAIGN",
@@ -21,9 +22,11 @@ __all__ = [
     "METADATA",
     "PROPERTY",
     "VERSION_TABLE",
+    "environment_of",
     "environment_row",
     "measurement_of",
     "measurement_row",
+    "property_of",
     "property_row",
 ]
 
@@ -99,6 +102,12 @@ CAMPAIGN_MEASUREMENT = sa.Table(
     sa.Index("ix_campaign_measurement", "measurement_id"),
 )
 
+_STATED = [
+    column.name
+    for column in MEASUREMENT.columns
+    if column.name not in ("id", "environment_id", "environment_fingerprint", "configuration_key")
+]
+
 
 def environment_row(environment: Environment) -> dict[str, Any]:
     """Return the columns of an environment."""
@@ -128,7 +137,40 @@ def measurement_row(measurement: Measurement, environment_id: int, fingerprint: 
     }
 
 
-def measurement_of(row: Mapping[str, Any], environment: Environment) -> Measurement:
-    """Return the measurement of a row of `MEASUREMENT`."""
-    stated = {name for name in MEASUREMENT.c.keys() if not name.startswith("environment_")}  # noqa: SIM118  # c holds columns
-    return Measurement(environment=environment, **{name: row[name] for name in stated - {"id", "configuration_key"}})
+def environment_of(row: sa.RowMapping, where: str) -> Environment:
+    """Return the environment of a row of `ENVIRONMENT`.
+
+    Raises:
+        StoreError: If the row is damaged; `where` names the store.
+    """
+    with naming_the_row(where, ENVIRONMENT, whole_row(where, ENVIRONMENT, row)):
+        return Environment(row["name"], **row["facets"])
+
+
+def property_of(row: sa.RowMapping, where: str) -> Property:
+    """Return the property of a row of `PROPERTY`.
+
+    Raises:
+        StoreError: If the row is damaged; `where` names the store.
+    """
+    with naming_the_row(where, PROPERTY, whole_row(where, PROPERTY, row)):
+        if row["direction"] not in get_args(Direction):
+            raise ValueError(f"direction is '{row['direction']}', none of {', '.join(get_args(Direction))}")
+        return Property(row["name"], row["unit"], row["direction"], row["description"])
+
+
+def measurement_of(row: sa.RowMapping, environments: Mapping[int, Environment], where: str) -> Measurement:
+    """Return the measurement of a row of `MEASUREMENT`.
+
+    Args:
+        row: All columns.
+        environments: Of all rows of `ENVIRONMENT`, by their id.
+        where: Names the store.
+
+    Raises:
+        StoreError: If the row is damaged.
+    """
+    with naming_the_row(where, MEASUREMENT, whole_row(where, MEASUREMENT, row)):
+        if row["environment_id"] not in environments:
+            raise ValueError(f"there is no environment {row['environment_id']}")
+        return Measurement(environment=environments[row["environment_id"]], **{name: row[name] for name in _STATED})

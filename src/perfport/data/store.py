@@ -28,8 +28,9 @@ import sqlalchemy as sa
 from perfport.data.assembly import TABLE_PROTOCOL, dataset_of, inferred_space, measurements_of
 from perfport.data.database import Database
 from perfport.data.dataset import Dataset
+from perfport.data.decoding import whole_row
 from perfport.data.environment import Environment
-from perfport.data.lookup import belongs_to, called, check_campaign, environment_of_row, fingerprint_of, stated_spaces
+from perfport.data.lookup import belongs_to, called, check_campaign, fingerprint_of, stated_spaces
 from perfport.data.measurement import Measurement, Property, Status, plain_json
 from perfport.data.records import (
     CAMPAIGN,
@@ -38,9 +39,11 @@ from perfport.data.records import (
     MEASUREMENT,
     MEASUREMENT_KEY,
     PROPERTY,
+    environment_of,
     environment_row,
     measurement_of,
     measurement_row,
+    property_of,
     property_row,
 )
 from perfport.data.tables import SystemTables
@@ -164,19 +167,21 @@ class Store:
         plain: dict[str, Any] = plain_json(spec)
         with self._database.writing() as connection:
             self._campaign_id(connection, name, plain)
-            known = connection.execute(sa.select(CAMPAIGN).where(CAMPAIGN.c.name == name)).one()
-            if not known.spec and plain:
+            row = connection.execute(sa.select(CAMPAIGN).where(CAMPAIGN.c.name == name)).mappings().one()
+            known = whole_row(self.where, CAMPAIGN, row)
+            spec = known["spec"]
+            if not spec and plain:
                 # Made by `append`, which did not know the spec.
-                connection.execute(sa.update(CAMPAIGN).where(CAMPAIGN.c.id == known.id).values(spec=plain))
-            elif known.spec != plain:
-                changed = sorted(key for key in {*known.spec, *plain} if known.spec.get(key) != plain.get(key))
+                connection.execute(sa.update(CAMPAIGN).where(CAMPAIGN.c.id == known["id"]).values(spec=plain))
+            elif spec != plain:
+                changed = sorted(key for key in {*spec, *plain} if spec.get(key) != plain.get(key))
                 raise StoreError(
                     f"{self.where}: campaign '{name}' is known with another {', '.join(changed)}; "
                     "give the changed campaign another name",
                     name=name,
                     changed=changed,
                 )
-        return CampaignRecord(known.name, plain, known.created_at)
+        return CampaignRecord(known["name"], plain, known["created_at"])
 
     def read(
         self,
@@ -203,9 +208,10 @@ class Store:
                 query = query.where(MEASUREMENT.c.status == str(Status(status)))
             if protocol is not None:
                 query = query.where(MEASUREMENT.c.protocol == protocol)
-            environments = {row.id: environment_of_row(row) for row in connection.execute(sa.select(ENVIRONMENT))}
+            known = connection.execute(sa.select(ENVIRONMENT)).mappings()
+            environments = {row["id"]: environment_of(row, self.where) for row in known}
             rows = connection.execute(query).mappings()
-            return [measurement_of(dict(row), environments[row["environment_id"]]) for row in rows]
+            return [measurement_of(row, environments, self.where) for row in rows]
 
     def done(
         self, environment_fingerprint: str, protocol: str, campaign: str | None = None
@@ -215,19 +221,20 @@ class Store:
         With a campaign, those that belong to it; an unknown campaign or environment has none.
         """
         with self._database.reading() as connection:
-            told = (MEASUREMENT.c.configuration_key, MEASUREMENT.c.block, MEASUREMENT.c.attempt)
+            told = (MEASUREMENT.c.id, MEASUREMENT.c.configuration_key, MEASUREMENT.c.block, MEASUREMENT.c.attempt)
             query = sa.select(*told).where(
                 MEASUREMENT.c.environment_fingerprint == environment_fingerprint, MEASUREMENT.c.protocol == protocol
             )
             if campaign is not None:
                 query = query.where(belongs_to(campaign))
-            return {(row.configuration_key, row.block, row.attempt) for row in connection.execute(query)}
+            rows = (whole_row(self.where, MEASUREMENT, row) for row in connection.execute(query).mappings())
+            return {(row["configuration_key"], row["block"], row["attempt"]) for row in rows}
 
     def environments(self) -> list[Environment]:
         """Return all environments in the order they were first seen."""
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(ENVIRONMENT).order_by(ENVIRONMENT.c.id))
-            return [environment_of_row(row) for row in rows]
+            rows = connection.execute(sa.select(ENVIRONMENT).order_by(ENVIRONMENT.c.id)).mappings()
+            return [environment_of(row, self.where) for row in rows]
 
     def environment(self, name_or_fingerprint: str) -> Environment:
         """Return one environment.
@@ -238,14 +245,15 @@ class Store:
         with self._database.reading() as connection:
             fingerprint = fingerprint_of(connection, name_or_fingerprint, self.where)
             query = sa.select(ENVIRONMENT).where(ENVIRONMENT.c.fingerprint == fingerprint).order_by(ENVIRONMENT.c.id)
-            found = [environment_of_row(row) for row in connection.execute(query)]
+            found = [environment_of(row, self.where) for row in connection.execute(query).mappings()]
         return next((item for item in found if item.name == name_or_fingerprint), found[0])
 
     def campaigns(self) -> list[CampaignRecord]:
         """Return all campaigns in the order they were begun."""
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(CAMPAIGN).order_by(CAMPAIGN.c.id))
-            return [CampaignRecord(row.name, row.spec, row.created_at) for row in rows]
+            rows = connection.execute(sa.select(CAMPAIGN).order_by(CAMPAIGN.c.id)).mappings()
+            whole = [whole_row(self.where, CAMPAIGN, row) for row in rows]
+            return [CampaignRecord(row["name"], row["spec"], row["created_at"]) for row in whole]
 
     def properties(self, environment: str | Environment) -> dict[str, Property]:
         """Return name -> property for what is registered in an environment."""
@@ -253,8 +261,8 @@ class Store:
             query = sa.select(PROPERTY).where(
                 PROPERTY.c.environment_fingerprint == fingerprint_of(connection, environment, self.where)
             )
-            rows = connection.execute(query.order_by(PROPERTY.c.id))
-            return {row.name: Property(row.name, row.unit, row.direction, row.description) for row in rows}
+            rows = connection.execute(query.order_by(PROPERTY.c.id)).mappings()
+            return {row["name"]: property_of(row, self.where) for row in rows}
 
     def dataset(
         self,
@@ -288,7 +296,8 @@ class Store:
         if len(protocols) > 1:
             raise StoreError(
                 f"{self.where}: environment '{called(environment)}' was measured under {len(protocols)} protocols "
-                f"({', '.join(protocols)}), whose numbers do not compare; give protocol or campaign"
+                f"({', '.join(protocols)}), whose numbers do not compare; give protocol= or "
+                "campaign= (on the command line --protocol or --campaign)"
             )
         chosen = space or self._space(environment, campaign) or inferred_space(found)
         return dataset_of(found, space=chosen, properties=self.properties(environment))
@@ -334,17 +343,19 @@ class Store:
     def units(self) -> dict[tuple[str, str], str]:
         """Return (environment fingerprint, property) -> unit for everything registered."""
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(PROPERTY))
-            return {(row.environment_fingerprint, row.name): row.unit for row in rows}
+            rows = connection.execute(sa.select(PROPERTY)).mappings()
+            whole = [whole_row(self.where, PROPERTY, row) for row in rows]
+            return {(row["environment_fingerprint"], row["name"]): row["unit"] for row in whole}
 
     def _space(self, environment: str | Environment, campaign: str | None) -> Space | None:
         """Return the space of the campaigns that measured in an environment, None if none states one."""
         with self._database.reading() as connection:
-            texts = stated_spaces(connection, fingerprint_of(connection, environment, self.where), campaign)
+            fingerprint = fingerprint_of(connection, environment, self.where)
+            texts = stated_spaces(connection, fingerprint, self.where, campaign)
         if len(set(texts.values())) > 1:
             raise StoreError(
                 f"{self.where}: the campaigns {', '.join(texts)} measured in environment '{called(environment)}' "
-                "with different spaces; give space or campaign"
+                "with different spaces; give space= or campaign= (on the command line --campaign)"
             )
         return next((Space.from_yaml(text, f"{self.where}: campaign '{name}'") for name, text in texts.items()), None)
 

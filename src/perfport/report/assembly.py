@@ -12,6 +12,7 @@ from perfport.advise.comparison.compare import compare
 from perfport.advise.comparison.result import Comparison as Changes
 from perfport.advise.influences.explain import explain
 from perfport.advise.influences.explanation import EffectCurve, Explanation
+from perfport.advise.recommendation.feasible import allowed_by
 from perfport.advise.recommendation.recommend import intervals, recommend
 from perfport.advise.recommendation.tradeoff import TradeOff
 from perfport.advise.rendering import level_text
@@ -256,7 +257,7 @@ def report_of(
         influences=influences_of([(model, target.space, target.environment.name, "target")]),
         changes=changes_of(recipe.sources[0], target, model) if recipe.sources else Missing("there is no source"),
         trade_off=trade_off,
-        recommendation=choice or _predicted_choice(model, target.space, trade_off),
+        recommendation=choice or _predicted_choice(model, target, trade_off),
         verdict=model.verdict,
         reproduction=Reproduction(_command(recipe), recipe.seed, versions()),
     )
@@ -277,9 +278,10 @@ def _command(recipe: Recipe) -> str:
     return shlex.join(["perfport", "transfer", *sources, *target, *rest])
 
 
-def _predicted_choice(model: TransferredModel, space: Space, trade_off: TradeOff | None) -> Choice:
+def _predicted_choice(model: TransferredModel, target: Dataset, trade_off: TradeOff | None) -> Choice:
+    space = target.space
     if trade_off is None:
-        best = recommend(model, candidates=space, n=1)[0]
+        best = recommend(model, candidates=space, n=1, allowed=allowed_by(target))[0]
         configuration, predicted = best.configuration, Estimate(best.predicted, best.lower, best.upper)
     else:
         configuration = trade_off.knee.configuration

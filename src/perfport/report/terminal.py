@@ -10,6 +10,7 @@ Example:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 
 import pandas as pd
 from rich import box
@@ -196,7 +197,7 @@ def show_rows(configurations: pd.DataFrame, columns: Mapping[str, FloatArray], p
 
     Args:
         configurations: One row each, columns = options, n rows.
-        columns: Heading -> numbers, each shape (n,).
+        columns: Heading -> numbers, each shape (n,); NaN where there is none.
         prop: Whose unit the numbers are in.
     """
     n_rows = len(configurations)
@@ -209,7 +210,9 @@ def show_rows(configurations: pd.DataFrame, columns: Mapping[str, FloatArray], p
     for row in range(n_rows):
         # One cell of text: a column an option would not fit a terminal.
         levels = [f"{name}={level_text(configurations[name].iloc[row])}" for name in varying]
-        numbers = [format_quantity(float(found[row]), prop.unit) for found in columns.values()]
+        numbers = [
+            "–" if isnan(found[row]) else format_quantity(float(found[row]), prop.unit) for found in columns.values()
+        ]
         table.add_row(plain(" ".join(levels)), *map(plain, numbers))
     return Group(table, Text(f"in all rows: {' '.join(shared)}", style="dim")) if shared else table
 

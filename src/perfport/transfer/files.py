@@ -18,7 +18,10 @@ Example:
 import hashlib
 import io
 import json
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +49,23 @@ MANIFEST = "manifest.json"
 N_CHECKED = 50  # predictions kept in the manifest
 TOLERANCE = 1e-6  # relative; the same machine gives 1e-12, another processor's arithmetic a little more
 MAX_BYTES = 1 << 30  # of one entry, unpacked
+
+# What zipfile, the decompressors it hands an entry to, and json raise on bytes that nobody wrote: a bit of the
+# header says encrypted (RuntimeError), another packing (NotImplementedError, LZMAError) or an offset out of range.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
 
 
 def save_model(model: TransferredModel, path: str | Path) -> Path:
@@ -102,7 +122,7 @@ def load_model(path: str | Path) -> TransferredModel:
             manifest, entries = _unpacked(source, archive)
     except FileNotFoundError:
         raise ModelFileError(f"{source}: there is no such model file", path=source) from None
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         if isinstance(error, PerfError):
             raise
         raise ModelFileError(f"{source}: not a model file, or a damaged one ({error})", path=source) from error
@@ -117,9 +137,9 @@ def load_model(path: str | Path) -> TransferredModel:
             rename=recipe.rename,
         )
         expected = np.array(manifest["predictions"], dtype=float)
-    except (KeyError, TypeError, ValueError) as error:
+        got = model.predict(recipe.target.configurations.iloc[: len(expected)])
+    except _DAMAGE as error:
         raise ModelFileError(f"{source}: the model cannot be made again ({error})", path=source) from error
-    got = model.predict(recipe.target.configurations.iloc[: len(expected)])
     if got.shape != expected.shape or not np.allclose(got, expected, rtol=TOLERANCE, atol=0.0):
         raise ModelFileError(
             f"{source}: the model, made by perfport {manifest.get('perfport')}, comes out different with "

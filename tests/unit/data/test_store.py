@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.unit.data.samples import TIME, measurement
 
 import perfport.data
 from perfport.data.database import HEAD
-from perfport.data.measurement import Measurement
+from perfport.data.measurement import Measurement, Property
 from perfport.data.records import (
     CAMPAIGN,
     CAMPAIGN_MEASUREMENT,
@@ -49,6 +49,17 @@ def filled(path: Path, n: int = 3) -> list[Measurement]:
     with Store.open(path) as store:
         store.append(found, campaign="first")
     return found
+
+
+def read_everything(store: Store) -> None:
+    store.campaigns()
+    store.units()
+    for environment in store.environments():
+        store.properties(environment.fingerprint)
+        store.done(environment.fingerprint, "")
+    store.read()
+    store.read(campaign="first")
+    store.begin_campaign("first", {})
 
 
 def test_a_new_store_has_the_tables_that_the_code_speaks_of(path: Path) -> None:
@@ -225,6 +236,71 @@ def test_a_damaged_file_is_refused(path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"damaged|not a store"), Store.open(path) as store:
         store.read()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("environment", "facets", "{"),
+        ("environment", "facets", b"\xff\xfe\x00"),
+        ("environment", "facets", 7),
+        ("environment", "facets", "[" * 100_000),
+        ("environment", "facets", '{"clock": {}}'),
+        ("environment", "facets", '{"hardware": {"cores": null}}'),
+        ("environment", "name", b"board"),
+        ("measurement", "configuration", '{"threads": 2'),
+        ("measurement", "configuration", '{"threads": [2]}'),
+        ("measurement", "repetitions", '{"inference_time_s": ["?"]}'),
+        ("measurement", "repetitions", "{}"),
+        ("measurement", "absent", '"none"'),
+        ("measurement", "conditions", "\x00"),
+        ("measurement", "cost_s", "dear"),
+        ("measurement", "status", "oj"),
+        ("measurement", "log_se", '{"inference_time_s": "0.1"}'),
+        ("measurement", "block", b"\x01"),
+        ("measurement", "environment_id", 12),
+        ("property", "direction", "minimisf"),
+        ("property", "unit", b"s"),
+        ("campaign", "spec", "{'a': 1}"),
+        ("campaign", "spec", "[]"),
+        ("campaign", "name", b"first"),
+    ],
+)
+def test_a_damaged_cell_is_named(path: Path, table: str, column: str, value: object) -> None:
+    with Store.open(path) as store:
+        store.append([measurement()], campaign="first", properties=[Property(TIME, "s")])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (value,))  # noqa: S608  # names of our own
+    damage = f"row 1 of table '{table}' is damaged: .*; restore"
+    with pytest.raises(StoreError, match=damage) as caught, Store.open(path) as store:
+        read_everything(store)
+    assert "\n" not in str(caught.value)
+    assert caught.value.details["row"] == 1
+
+
+def test_a_flipped_bit_is_a_store_error_or_a_value(path: Path) -> None:
+    with Store.open(path) as store:
+        store.append(
+            [measurement(block=block) for block in range(3)], campaign="first", properties=[Property(TIME, "s")]
+        )
+        store.begin_campaign("first", {"space": samples.space().to_yaml()})
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    written = np.flatnonzero(np.frombuffer(whole, dtype=np.uint8))  # most of the pages is empty
+    n_refused = 0
+    for place, bit in zip(rng.choice(written, 200), rng.integers(8, size=200), strict=True):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(bit)
+        path.write_bytes(damaged)
+        try:
+            with Store.open(path) as store:
+                read_everything(store)
+        except StoreError as error:
+            assert "\n" not in str(error)
+            n_refused += 1
+        for left in path.parent.glob(f"{path.name}-*"):
+            left.unlink()
+    assert n_refused > 40
 
 
 def test_a_missing_directory_or_store_is_refused(tmp_path: Path) -> None:

@@ -95,6 +95,66 @@ def test_what_is_no_model_is_said_to_be_none(content: bytes, tmp_path: Path) -> 
         load_model(path)
 
 
+@pytest.mark.parametrize("n_flips", [50, pytest.param(800, marks=pytest.mark.slow)])
+def test_a_flipped_bit_is_noticed_or_changes_nothing(n_flips: int, tmp_path: Path) -> None:
+    model = made("linear_shift")
+    path = save_model(model, tmp_path / "m.perfport")
+    content = path.read_bytes()
+    expected = model.predict(FRAME)
+    with zipfile.ZipFile(path) as archive:
+        directory = archive.start_dir
+    # Half of them in the directory at the end: how entries are packed and encrypted, and where they lie.
+    rng = np.random.default_rng(5)
+    places = np.concatenate([rng.integers(len(content), size=n_flips), rng.integers(directory, len(content), n_flips)])
+    n_refused = 0
+    for place, bit in zip(places, rng.integers(8, size=len(places)), strict=True):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(bit)
+        path.write_bytes(damaged)
+        try:
+            read = load_model(path)
+        except ModelFileError as error:
+            assert "\n" not in str(error)
+            n_refused += 1
+        else:
+            np.testing.assert_allclose(read.predict(FRAME), expected, rtol=1e-12)
+    assert n_refused > n_flips
+
+
+# Offsets in a directory entry, and what its bits make of the first entry: encrypted, or packed in ways that
+# this Python may not know or that do not fit what is there.
+@pytest.mark.parametrize(("offset", "bit"), [(8, 0), (8, 5), (8, 6), *((10, bit) for bit in range(8))])
+def test_an_entry_said_to_be_packed_otherwise_is_refused(offset: int, bit: int, tmp_path: Path) -> None:
+    path = save_model(made("direct"), tmp_path / "m.perfport")
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        content[archive.start_dir + offset] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"m\.perfport: not a model file, or a damaged one"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digests": []},
+        {"datasets": []},
+        {"datasets": {"target": None}},
+        {"rename": 3},
+        {"seed": None},
+        {"property": "time_s"},
+        {"predictions": 1.0},
+        {"predictions": [[]]},
+        {"strategy": "no such"},
+    ],
+)
+def test_an_altered_manifest_is_refused_in_one_line(change: dict[str, object], tmp_path: Path) -> None:
+    path = save_model(made("direct"), tmp_path / "m.perfport")
+    rewritten(path, "manifest.json", json.dumps(manifest_of(path) | change).encode())
+    with pytest.raises(ModelFileError, match=r"m\.perfport: "):
+        load_model(path)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such model file"):
         load_model(tmp_path / "nowhere.perfport")

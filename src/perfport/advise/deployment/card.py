@@ -20,7 +20,7 @@ import numpy as np
 from perfport.advise.rendering import level_text, plain
 from perfport.data.dataset import Dataset
 from perfport.data.environment import FACETS, Environment
-from perfport.data.measurement import Property
+from perfport.data.measurement import Property, Status
 from perfport.errors import UsageError
 from perfport.model.metrics import mape_pct
 from perfport.model.rows import usable_rows
@@ -70,7 +70,7 @@ class CardOption:
         name: Its name.
         unit: Of its levels.
         levels: All it may take, as text.
-        measured: Levels that occur in the target rows.
+        measured: Levels that occur in the target rows that the model could learn from.
         is_range_left: Whether it takes numbers beyond those measured in the target.
     """
 
@@ -222,6 +222,7 @@ def model_card(
     if recipe is None:
         raise UsageError("the model does not say what it was made from; only models of perfport.transfer have a card")
     space, name = recipe.target.space, recipe.property
+    usable, _ = usable_rows(recipe.target, name)
     return ModelCard(
         title=f"{name} on {recipe.target.environment.name}",
         created=(created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
@@ -232,11 +233,11 @@ def model_card(
         seed=recipe.seed,
         target=_environment(recipe.target, name),
         sources=tuple(_environment(source, name) for source in recipe.sources),
-        options=tuple(_option(option, recipe.target) for option in space.options),
+        options=tuple(_option(option, usable) for option in space.options),
         verdict=model.verdict,
         interval_pct=_interval_pct(model, space),
         held_out=None if held_out is None else _held_out(model, recipe, held_out),
-        limits=_limits(model, recipe),
+        limits=_limits(model, recipe, usable),
     )
 
 
@@ -254,8 +255,8 @@ def _environment(dataset: Dataset, name: str) -> CardEnvironment:
     )
 
 
-def _option(option: Option, target: Dataset) -> CardOption:
-    found = {level for level in map(plain, target.configurations[option.name].unique()) if level is not None}
+def _option(option: Option, usable: Dataset) -> CardOption:
+    found = {level for level in map(plain, usable.configurations[option.name].unique()) if level is not None}
     measured = tuple(sorted(found, key=lambda level: (str(type(level)), level)))
     numbers = [float(level) for level in measured if isinstance(level, int | float)]
     is_left = option.is_numeric and (not numbers or option.bounds[0] < min(numbers) or option.bounds[1] > max(numbers))
@@ -287,7 +288,7 @@ def _held_out(model: TransferredModel, recipe: Recipe, held_out: Dataset) -> Hel
     )
 
 
-def _limits(model: TransferredModel, recipe: Recipe) -> tuple[str, ...]:
+def _limits(model: TransferredModel, recipe: Recipe, usable: Dataset) -> tuple[str, ...]:
     target = recipe.target
     limits = [
         f"It holds for the environment {target.environment.fingerprint} only: another device, network, workload or "
@@ -295,11 +296,14 @@ def _limits(model: TransferredModel, recipe: Recipe) -> tuple[str, ...]:
     ]
     unseen, ranges = [], []
     for option in target.space.options:
-        one = _option(option, target)
+        one = _option(option, usable)
         if option.levels is not None and len(one.measured) < len(option.levels):
             unseen.append(f"{option.name} ({len(option.levels) - len(one.measured)} of {len(option.levels)} levels)")
         if one.is_range_left:
             ranges.append(option.name)
+    n_failed = int((target.status != Status.OK.value).sum())
+    if n_failed:
+        limits.append(f"{n_failed} of the {len(target)} target rows failed: what is like them may not run at all")
     if unseen:
         limits.append(f"Not measured in the target, only inferred: {', '.join(unseen)}")
     if ranges:

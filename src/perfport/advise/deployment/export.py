@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from perfport.advise.deployment.formats import WRITERS, docker_files, environment_files, shell_files
-from perfport.advise.deployment.settings import ENVIRONMENT_NAME, REASONS, TABLES, Setting, linux_setting
+from perfport.advise.deployment.settings import ENVIRONMENT_NAME, REASONS, TABLES, Setting, linux_order, linux_setting
 from perfport.advise.rendering import plain
 from perfport.errors import UsageError
 from perfport.space.options import Level
@@ -148,7 +148,7 @@ def _translated(
 
 
 def _reason(name: str, level: Level, table: str) -> str:
-    reasons = REASONS[table]
+    reasons = {**REASONS["shell"], **REASONS[table]}
     if name in reasons:
         return reasons[name]
     return reasons["*"] if _is_around(name, level) else f"{table} has no setting that is known for it"
@@ -177,9 +177,9 @@ def _triton(levels: Mapping[str, Level], names: Mapping[str, str], network: str,
 
 
 def _around(levels: Mapping[str, Level], target: str, names: Mapping[str, str]) -> Export:
-    """Express what is set around the process: environment variables, processors, files of the kernel."""
+    """Express what is set around the process: environment variables, processors, settings of Linux."""
     variables: dict[str, Level] = {}
-    files: list[Setting] = []
+    linux: dict[str, tuple[Setting, ...]] = {}
     cpus: str | None = None
     missing: dict[str, str] = {}
     for name, level in levels.items():
@@ -190,7 +190,7 @@ def _around(levels: Mapping[str, Level], target: str, names: Mapping[str, str]) 
             elif known_as == _CPUS and target == "shell":
                 cpus = _cpu_list(level)
             elif target == "shell" and (found := linux_setting(known_as, level)) is not None:
-                files += found
+                linux[known_as] = found
             else:
                 raise ValueError(REASONS.get(target, {}).get(known_as) or _elsewhere(known_as, level, target))
         except ValueError as error:
@@ -198,7 +198,8 @@ def _around(levels: Mapping[str, Level], target: str, names: Mapping[str, str]) 
     if target == "environment":
         written = environment_files(variables)
     elif target == "shell":
-        written = shell_files(files, variables, cpus)
+        settings = [setting for name in sorted(linux, key=linux_order) for setting in linux[name]]
+        written = shell_files(settings, variables, cpus)
     else:
         written = docker_files(variables, levels)
     return Export(target, written, _but(levels, missing), missing)
@@ -221,6 +222,8 @@ def _elsewhere(name: str, level: Level, target: str) -> str:
     if _is_around(name, level):
         return "it is no environment variable: use the target 'shell'"
     homes = sorted({table.partition(":")[0] for table, options in TABLES.items() if name in options})
+    if name in REASONS["shell"]:
+        return REASONS["shell"][name]
     if homes:
         return f"it is set inside the process: use the target {' or '.join(homes)}"
     return f"nothing known to {target} sets it"

@@ -136,25 +136,50 @@ trap restore EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+# Of a list of choices, the one in brackets.
+chosen() {
+    text=$(cat "$1")
+    case " $text" in *" ["*"]"*) text=${text#*\\[}; text=${text%%\\]*} ;; esac
+    printf '%s' "$text"
+}
 set_file() {
     [ -e "$1" ] || { echo "$1 is not there: this machine does not have the setting" >&2; exit 3; }
-    old=$(cat "$1")
+    old=$(chosen "$1")
     printf '%s\\t%s\\n' "$1" "$old" >> "$journal"
     printf '%s' "$2" > "$1" || { echo "$1 could not be set to '$2': try as root" >&2; exit 3; }
-    [ "$(cat "$1")" = "$2" ] || { echo "$1 did not take '$2', it holds '$(cat "$1")'" >&2; exit 3; }
+    [ "$(chosen "$1")" = "$2" ] || { echo "$1 did not take '$2', it holds '$(cat "$1")'" >&2; exit 3; }
+}
+"""
+
+_PRELOAD = """\
+preload() {
+    for folder in /usr/lib /usr/lib64 /usr/local/lib /lib /usr/lib/*-linux-gnu*; do
+        for library in "$folder/$1"*; do
+            [ -e "$library" ] || continue
+            export LD_PRELOAD="$library${LD_PRELOAD:+:$LD_PRELOAD}"
+            return
+        done
+    done
+    echo "$1 is not there: install the allocator" >&2
+    exit 3
 }
 """
 
 
-def shell_files(files: Sequence[Setting], variables: Mapping[str, Level], cpus: str | None) -> dict[str, str]:
+def shell_files(settings: Sequence[Setting], variables: Mapping[str, Level], cpus: str | None) -> dict[str, str]:
     """A script that runs a command under the settings and restores the machine.
 
     Args:
-        files: Settings of kind "file".
+        settings: Of kind "file", "scope" or "preload", in the order they are to be set.
         variables: Environment variables.
         cpus: Processors the command may run on, as `taskset -c` takes them; None for all.
     """
     parts = [_SCRIPT]
+    files = [setting for setting in settings if setting.kind == "file"]
+    scope = [f"--property={setting.key}={setting.value}" for setting in settings if setting.kind == "scope"]
+    libraries = [str(setting.value) for setting in settings if setting.kind == "preload"]
+    if scope:
+        parts.append('command -v systemd-run > /dev/null || { echo "no systemd-run to limit it by" >&2; exit 3; }\n')
     if files:
         parts.append(_FILES)
     for setting in files:
@@ -165,7 +190,12 @@ def shell_files(files: Sequence[Setting], variables: Mapping[str, Level], cpus: 
         else:
             parts.append(f"set_file {shlex.quote(setting.key)} {value}\n")
     parts += [f"export {name}={shlex.quote(str(level))}\n" for name, level in variables.items()]
-    command = '"$@"' if cpus is None else f'taskset -c {shlex.quote(cpus)} "$@"'
+    if libraries:
+        parts.append(_PRELOAD)
+    parts += [f"preload {shlex.quote(library)}\n" for library in libraries]
+    before = ["systemd-run", "--quiet", "--scope", *scope] if scope else []
+    before += ["taskset", "-c", cpus] if cpus is not None else []
+    command = " ".join([*map(shlex.quote, before), '"$@"'])
     parts.append(f'status=0\n{command} || status=$?\nexit "$status"\n')
     return {"run_with_settings.sh": "".join(parts)}
 

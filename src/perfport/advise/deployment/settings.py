@@ -6,20 +6,23 @@ those of the systems perfport measures; others are brought to them by the `renam
 Sources:
     ONNX Runtime: onnxruntime.ai, "Thread management", "Graph optimizations", session option keys. OpenVINO:
     docs.openvino.ai, "CPU device". Triton: READMEs of its onnxruntime, openvino and pytorch backends. vLLM: "Engine
-    arguments". Linux: Documentation/admin-guide/pm/cpufreq.rst and admin-guide/sysctl of the kernel.
+    arguments". Linux: Documentation/admin-guide/pm/cpufreq.rst, cpu-hotplug.rst, mm/transhuge.rst and sysctl of the
+    kernel; systemd-run(1), systemd.resource-control(5).
 """
 
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from perfport.space.options import Level
 
-__all__ = ["ENVIRONMENT_NAME", "REASONS", "TABLES", "Setting", "SettingKind", "Table", "linux_setting"]
+__all__ = ["ENVIRONMENT_NAME", "REASONS", "TABLES", "Setting", "SettingKind", "Table", "linux_order", "linux_setting"]
 
-SettingKind = Literal["attribute", "enum", "entry", "property", "parameter", "field", "call", "flag", "file"]
+SettingKind = Literal[
+    "attribute", "enum", "entry", "property", "parameter", "field", "call", "flag", "file", "scope", "preload"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Setting:
     Attributes:
         kind: What is assigned: an "attribute", an "enum" attribute (`value` is "Enum.MEMBER"), a config
             "entry", a "property", a "parameter", a top-level "field", the argument of a "call", a command line "flag",
-            or the content of a "file".
+            the content of a "file", a property of the "scope" (systemd) that a command runs in, or a library to
+            "preload" (`value` is how its file name begins).
         key: Its name in the target; of a file the path, which may hold a `*`.
         value: Its value there.
     """
@@ -44,7 +48,9 @@ Table = Mapping[str, Meaning]
 
 ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _SYSCTL_NAME = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_-]+)+")
-_CPUFREQ = "/sys/devices/system/cpu/cpufreq/policy*"
+_ONLINE_NAME = re.compile(r"cpu(\d{1,5})_online")
+_CPU = "/sys/devices/system/cpu"
+_CPUFREQ = f"{_CPU}/cpufreq/policy*"
 
 
 def _count(kind: SettingKind, key: str, least: int = 1) -> Meaning:
@@ -217,36 +223,68 @@ _VLLM: Table = {
 }
 
 
-def _kilohertz(file: str) -> Meaning:
-    def meaning(level: Level) -> tuple[Setting, ...]:
-        if isinstance(level, bool) or not isinstance(level, int | float) or level < 1000:
-            raise ValueError(f"{level!r} is no frequency in hertz")
-        return (Setting("file", f"{_CPUFREQ}/{file}", round(level / 1000)),)
-
-    return meaning
+def _clock(level: Level) -> tuple[Setting, ...]:
+    if isinstance(level, bool) or not isinstance(level, int | float) or level < 1000:
+        raise ValueError(f"{level!r} is no frequency in hertz")
+    # The upper limit first, so that the lower one always fits below it.
+    return tuple(Setting("file", f"{_CPUFREQ}/scaling_{bound}_freq", round(level / 1000)) for bound in ("max", "min"))
 
 
-# The order is that of setting: a new upper limit first, so that the lower one always fits below it.
+def _quota(level: Level) -> tuple[Setting, ...]:
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < math.inf:
+        raise ValueError(f"{level!r} is no positive number of processors")
+    return (Setting("scope", "CPUQuota", f"{100 * level:.6g}%"),)
+
+
+# By the option names of the actuators, in the order of setting: processors that are off line have no clock.
 _LINUX: Table = {
-    "cpu_max_freq_hz": _kilohertz("scaling_max_freq"),
-    "cpu_min_freq_hz": _kilohertz("scaling_min_freq"),
-    "cpu_governor": _text("file", f"{_CPUFREQ}/scaling_governor"),
-    "cpu_boost": _switch("file", "/sys/devices/system/cpu/cpufreq/boost", on=1, off=0),
-    "smt": _switch("file", "/sys/devices/system/cpu/smt/control", on="on", off="off"),
+    "smt": _switch("file", f"{_CPU}/smt/control", on="on", off="off"),
+    "cpu<N>_online": _switch("file", f"{_CPU}/cpu<N>/online", on=1, off=0),
+    "governor": _text("file", f"{_CPUFREQ}/scaling_governor"),
+    "cpu_freq_hz": _clock,
+    "transparent_hugepages": _choice(
+        "file",
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        {mode: mode for mode in ("always", "madvise", "never")},
+    ),
+    "cpu_quota": _quota,
+    "allocator": _choice(
+        "preload",
+        "LD_PRELOAD",
+        {
+            "system": None,
+            "jemalloc": "libjemalloc.so",
+            "mimalloc": "libmimalloc.so",
+            "tcmalloc": "libtcmalloc_minimal.so",
+        },
+    ),
 }
 
 
 def linux_setting(name: str, level: Level) -> tuple[Setting, ...] | None:
-    """Return the files that hold a setting of Linux: a known one, or a sysctl by its dotted name; None if it is none.
+    """Return what holds a setting of Linux: a known one, or a sysctl by its dotted name; None if it is none.
 
     Raises:
         ValueError: If it is one, but the level cannot be set.
     """
-    if name in _LINUX:
-        return _LINUX[name](level)
+    known_as, number = _linux_name(name)
+    if known_as in _LINUX:
+        return tuple(replace(found, key=found.key.replace("<N>", number)) for found in _LINUX[known_as](level))
     if _SYSCTL_NAME.fullmatch(name):
         return (Setting("file", "/proc/sys/" + name.replace(".", "/"), level),)
     return None
+
+
+def linux_order(name: str) -> int:
+    """Return the place of a setting in the order of setting; what is not in the table comes last."""
+    known_as, _ = _linux_name(name)
+    return list(_LINUX).index(known_as) if known_as in _LINUX else len(_LINUX)
+
+
+def _linux_name(name: str) -> tuple[str, str]:
+    """Return the name in the table, and the number of the processor it speaks of ("" if of none)."""
+    found = _ONLINE_NAME.fullmatch(name)
+    return ("cpu<N>_online", found[1]) if found else (name, "")
 
 
 TABLES: Mapping[str, Table] = {
@@ -261,6 +299,8 @@ TABLES: Mapping[str, Table] = {
 
 _BATCH = "the batch is a property of the input: give the network this many inputs at once"
 _REQUESTS = "it is how many requests are sent at once: the caller decides it"
+_ACCELERATOR = "no machine that has it has tested perfport, so it is set by hand"
+_STUDY = "which processors the OpML 2019 study means depends on the board: use cpu<N>_online and cpu_freq_hz"
 _OUTSIDE = "it is set around the process: use the target 'shell' or 'environment' beside this one"
 
 # Why an option that people expect to find is not in a table; "*" stands for settings of the machine.
@@ -293,5 +333,16 @@ REASONS: Mapping[str, Mapping[str, str]] = {
     },
     "triton:pytorch": {"onednn": "the backend has no parameter for it", "*": _OUTSIDE},
     "vllm": {"batch": "vLLM batches requests as they come: limit them by max_num_seqs", "*": _OUTSIDE},
-    "docker": {"cpus": "an image cannot choose processors: start it with `docker run --cpuset-cpus`"},
+    "docker": {
+        "cpus": "an image cannot choose processors: start it with `docker run --cpuset-cpus`",
+        "cpu_quota": "an image cannot limit its processor time: start it with `docker run --cpus`",
+    },
+    "shell": {
+        **{name: _ACCELERATOR for name in ("gpu_freq_hz", "emc_freq_hz", "gpu_freq", "emc_freq")},
+        "gpu_clock_hz": f"{_ACCELERATOR}: `nvidia-smi --lock-gpu-clocks`",
+        "gpu_power_limit_w": f"{_ACCELERATOR}: `nvidia-smi --power-limit`",
+        "nvpmodel": f"{_ACCELERATOR}: `nvpmodel -m` with the number of the mode, which may want a reboot",
+        **{name: _STUDY for name in ("core1_status", "core2_status", "core3_status", "core_freq")},
+        **{name: "it stays on: there is nothing to set" for name in ("core0_status", "gpu_status", "emc_status")},
+    },
 }

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perfport.advise.recommendation.feasible import Allowed, some_allowed_rows
 from perfport.advise.recommendation.pareto import first_fronts
 from perfport.data.measurement import FloatArray
 from perfport.errors import MissingPackageError
@@ -32,16 +33,20 @@ STRANGE = 0.1  # share of options a child takes from a random configuration
 Configuration = Mapping[str, Level | None]
 
 
-def evolved(space: Space, score: Callable[[pd.DataFrame], FloatArray], *, seed: int) -> tuple[pd.DataFrame, FloatArray]:
+def evolved(
+    space: Space, score: Callable[[pd.DataFrame], FloatArray], *, seed: int, allowed: Allowed | None = None
+) -> tuple[pd.DataFrame, FloatArray]:
     """Return the last population and its scores.
 
     Args:
         space: To choose from.
         score: Returns shape (m, q); less is better in every column.
         seed: Of all chance.
+        allowed: Which of them may be chosen; all if None.
 
     Raises:
         MissingPackageError: If pymoo is not installed.
+        NotEnoughDataError: If none may be chosen.
     """
     try:
         from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -53,7 +58,7 @@ def evolved(space: Space, score: Callable[[pd.DataFrame], FloatArray], *, seed: 
         ) from error
 
     rng = rng_for(seed, "evolution")
-    sample = space.sample(N_SAMPLED, rng)
+    sample = some_allowed_rows(space.sample(N_SAMPLED, rng), allowed)
     pool = space.configurations(sample)
 
     class Wanted(Problem):  # type: ignore[misc]  # ships no types
@@ -69,14 +74,16 @@ def evolved(space: Space, score: Callable[[pd.DataFrame], FloatArray], *, seed: 
     algorithm = NSGA2(
         pop_size=POPULATION,
         sampling=_column([pool[row] for row in first_fronts(scores, POPULATION)]),
-        **_operators(space, pool, rng),
+        **_operators(space, pool, rng, allowed),
     )
     found = minimize(Wanted(scores.shape[1]), algorithm, ("n_gen", GENERATIONS), seed=int(rng.integers(2**31)))
     last = space.frame([individual.X[0] for individual in found.pop])
     return last, np.stack([individual.F for individual in found.pop])
 
 
-def _operators(space: Space, pool: Sequence[Configuration], rng: np.random.Generator) -> dict[str, Any]:
+def _operators(
+    space: Space, pool: Sequence[Configuration], rng: np.random.Generator, allowed: Allowed | None
+) -> dict[str, Any]:
     """Return crossover, mutation and the test for duplicates."""
     from pymoo.core.crossover import Crossover
     from pymoo.core.duplicate import DuplicateElimination
@@ -97,8 +104,9 @@ def _operators(space: Space, pool: Sequence[Configuration], rng: np.random.Gener
 
     def children(firsts: Sequence[Configuration], seconds: Sequence[Configuration]) -> NDArray[np.object_]:
         mixed = [child(first, second) for first, second in zip(firsts, seconds, strict=True)]
-        valid = space.is_valid(space.frame(mixed))
-        return _column([new if is_valid else old for new, old, is_valid in zip(mixed, firsts, valid, strict=True)])
+        frame = space.frame(mixed)
+        fits = space.is_valid(frame) if allowed is None else space.is_valid(frame) & allowed(frame)
+        return _column([new if is_fit else old for new, old, is_fit in zip(mixed, firsts, fits, strict=True)])
 
     class Mixing(Crossover):  # type: ignore[misc]  # ships no types
         """Two children of two parents."""

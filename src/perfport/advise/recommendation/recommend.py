@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from perfport.advise.recommendation.feasible import Allowed, some_allowed_rows
 from perfport.advise.recommendation.seeking import first_distinct, seek_best
 from perfport.data.measurement import FloatArray, Property
 from perfport.errors import NotEnoughDataError, UsageError
@@ -69,6 +70,7 @@ def recommend(
     minimise: bool | None = None,
     coverage: float = 0.9,
     seed: int = 0,
+    allowed: Allowed | None = None,
 ) -> tuple[Recommendation, ...]:
     """Return the configurations predicted best, best first.
 
@@ -83,22 +85,25 @@ def recommend(
         minimise: Whether less is better; by default what the property says.
         coverage: Of the intervals, for models that give them.
         seed: Of the search.
+        allowed: Says of each row of a frame whether it may be recommended; all if None. What failed when it was
+            measured is left out by `perfport.advise.recommendation.feasible.allowed_by(rows)`.
 
     Raises:
         UsageError: If n is below 1, the property does not say which way is better and `minimise` is not
             given, or the model answers something that is no number.
-        NotEnoughDataError: If there are no candidates.
+        NotEnoughDataError: If there are no candidates, or none is allowed.
     """
     if n < 1:
         raise UsageError(f"n is {n}: it must be 1 or more", n=n)
     sign = 1.0 if is_minimised(model.property, minimise) else -1.0
     ranker = _Ranker(model, sign)
     if isinstance(candidates, Space):
-        best = seek_best(candidates, ranker.scores, n, seed=seed)
+        best = seek_best(candidates, ranker.scores, n, seed=seed, allowed=allowed)
         configurations = candidates.configurations(best)
     else:
         if not len(candidates):
             raise NotEnoughDataError("there are no candidates to choose from; give at least one configuration")
+        candidates = some_allowed_rows(candidates, allowed)
         order = np.argsort(ranker.scores(candidates), kind="stable")
         best = first_distinct(candidates.iloc[order], n)
         configurations = plain_configurations(candidates, best)

@@ -8,7 +8,8 @@ Three ways, by the size of the space:
 - beyond, or with float ranges: a sample is scored, and the best of it improved step by step (`seek_front` searches
   by NSGA-II instead, in `perfport.advise.recommendation.evolution`).
 
-Scores have shape (m, q), every column minimised: one column asks for the best rows, several for the front.
+Scores have shape (m, q), every column minimised: one column asks for the best rows, several for the front. What may
+not be recommended is left out before it is scored, so that it neither takes a place nor misleads the stand-in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from perfport.advise.recommendation.feasible import Allowed, allowed_rows, some_allowed_rows
 from perfport.advise.recommendation.pareto import front
 from perfport.data.measurement import FloatArray, configuration_key
 from perfport.seeding import rng_for
@@ -41,7 +43,7 @@ MAX_POLISHED = 25  # members of the front whose neighbours are looked at in one 
 MAX_STEPS = 200  # steps of one improvement; each changes one option
 
 
-def seek_best(space: Space, score: Score, n: int, *, seed: int) -> pd.DataFrame:
+def seek_best(space: Space, score: Score, n: int, *, seed: int, allowed: Allowed | None = None) -> pd.DataFrame:
     """Return the n best distinct configurations, best first; fewer only if the space has no more.
 
     Args:
@@ -49,51 +51,53 @@ def seek_best(space: Space, score: Score, n: int, *, seed: int) -> pd.DataFrame:
         score: Returns one number a row, shape (m,); less is better.
         n: How many.
         seed: Of sample and search.
+        allowed: Which of them may be chosen; all if None.
+
+    Raises:
+        NotEnoughDataError: If none may be chosen.
     """
     size = space.size()
-    if size is not None and size <= MAX_EXACT:
-        best = _Shortlist(keep=n)
-        for chunk in space.enumerate():
-            best.add(chunk, score(chunk))
-        return best.frame
+    if size is not None and size <= MAX_SCREENED:
+        seen, scores = _screened(space, lambda frame: score(frame)[:, None], seed, allowed)
+        scores = scores[:, 0]
+    else:
+        seen = some_allowed_rows(space.sample(N_SAMPLED, rng_for(seed, "recommend")), allowed)
+        scores = score(seen)
     # Walks meet and cross, so the list must hold some repeats beside n distinct rows.
     best = _Shortlist(keep=8 * n + 64)
-    default = space.frame([space.default_configuration()])
-    if size is not None and size <= MAX_SCREENED:
-        seen, scores = _screened(space, lambda frame: score(frame)[:, None], seed)
-        best.add(seen, scores[:, 0])
-    else:
-        sample = space.sample(N_SAMPLED, rng_for(seed, "recommend"))
-        best.add(sample, score(sample))
-    best.add(default, score(default))
+    best.add(seen, scores)
+    if size is not None and size <= MAX_EXACT:
+        return best.frame.head(n)
+    default = allowed_rows(space.frame([space.default_configuration()]), allowed)
+    if len(default):
+        best.add(default, score(default))
     starts = pd.concat([first_distinct(best.frame, N_STARTS), default], ignore_index=True)
-    _improve(space, score, space.configurations(starts), best)
+    _improve(space, score, space.configurations(starts), best, allowed)
     return first_distinct(best.frame, n)
 
 
-def seek_front(space: Space, score: Score, *, seed: int) -> pd.DataFrame:
+def seek_front(space: Space, score: Score, *, seed: int, allowed: Allowed | None = None) -> pd.DataFrame:
     """Return configurations whose scores no other one beats, in the order of the first column.
 
     Args:
         space: To choose from.
         score: Returns shape (m, q); less is better in every column.
         seed: Of sample and search.
+        allowed: Which of them may be chosen; all if None.
 
     Raises:
         MissingPackageError: If the space is too large to be gone through and pymoo is not installed.
+        NotEnoughDataError: If none may be chosen.
     """
     size = space.size()
-    if size is not None and size <= MAX_EXACT:
-        seen = pd.concat(list(space.enumerate()), ignore_index=True)
-        scores = score(seen)
-    elif size is not None and size <= MAX_SCREENED:
-        seen, scores = _screened(space, score, seed)
+    if size is not None and size <= MAX_SCREENED:
+        seen, scores = _screened(space, score, seed, allowed)
     else:
         from perfport.advise.recommendation.evolution import evolved
 
-        seen, scores = evolved(space, score, seed=seed)
+        seen, scores = evolved(space, score, seed=seed, allowed=allowed)
     if size is None or size > MAX_EXACT:
-        seen, scores = _polished(space, score, seen, scores)
+        seen, scores = _polished(space, score, seen, scores, allowed)
     return seen.iloc[front(scores)].reset_index(drop=True)
 
 
@@ -122,11 +126,13 @@ class _Shortlist:
         self.frame, self.scores = joined.iloc[order].reset_index(drop=True), scores[order]
 
 
-def _screened(space: Space, score: Score, seed: int) -> tuple[pd.DataFrame, FloatArray]:
-    """Return the configurations that were scored because a stand-in found them promising, and their scores."""
+def _screened(space: Space, score: Score, seed: int, allowed: Allowed | None) -> tuple[pd.DataFrame, FloatArray]:
+    """Return configurations and their scores: all of a few, of many those that a stand-in finds promising."""
+    everything = some_allowed_rows(pd.concat(list(space.enumerate()), ignore_index=True), allowed)
+    if len(everything) <= MAX_EXACT:
+        return everything, score(everything)
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    everything = pd.concat(list(space.enumerate()), ignore_index=True)
     codes = _codes(everything)
     rng = rng_for(seed, "recommend")
     rows = np.sort(rng.choice(len(codes), N_LEARNT, replace=False))
@@ -170,7 +176,9 @@ def _lowest(values: FloatArray, n: int) -> NDArray[np.int64]:
     return np.argpartition(values, n - 1)[:n]
 
 
-def _polished(space: Space, score: Score, seen: pd.DataFrame, scores: FloatArray) -> tuple[pd.DataFrame, FloatArray]:
+def _polished(
+    space: Space, score: Score, seen: pd.DataFrame, scores: FloatArray, allowed: Allowed | None
+) -> tuple[pd.DataFrame, FloatArray]:
     """Return the front, joined by neighbours of its members that belong to it, until there are none new."""
     been: set[str] = set()
     for _ in range(MAX_ROUNDS):
@@ -182,12 +190,21 @@ def _polished(space: Space, score: Score, seen: pd.DataFrame, scores: FloatArray
             break
         been.update(map(configuration_key, new))
         around = pd.concat([space.neighbours(member) for member in new], ignore_index=True).drop_duplicates()
+        around = allowed_rows(around, allowed)
+        if not len(around):
+            break
         seen = pd.concat([seen, around], ignore_index=True)
         scores = np.concatenate([scores, score(around)])
     return seen.reset_index(drop=True), scores
 
 
-def _improve(space: Space, score: Score, starts: Sequence[Mapping[str, Level | None]], best: _Shortlist) -> None:
+def _improve(
+    space: Space,
+    score: Score,
+    starts: Sequence[Mapping[str, Level | None]],
+    best: _Shortlist,
+    allowed: Allowed | None,
+) -> None:
     """Walk from every start to better configurations until no neighbour is better; list all that is seen.
 
     The walks go side by side: a model is asked about all their neighbours at once.
@@ -199,7 +216,7 @@ def _improve(space: Space, score: Score, starts: Sequence[Mapping[str, Level | N
         # A walk that comes where another one was can only follow it.
         walks = [walk for walk in walks if configuration_key(walk[0]) not in been]
         been.update(configuration_key(start) for start, _ in walks)
-        around = [space.neighbours(start) for start, _ in walks]
+        around = [allowed_rows(space.neighbours(start), allowed) for start, _ in walks]
         if not any(map(len, around)):
             return
         seen = pd.concat(around, ignore_index=True)
@@ -207,7 +224,7 @@ def _improve(space: Space, score: Score, starts: Sequence[Mapping[str, Level | N
         best.add(seen, scores)
         ends = np.cumsum([len(part) for part in around])
         steps = [
-            _steps(space, start, seen.iloc[part], here - scores[part])
+            _steps(space, start, seen.iloc[part], here - scores[part], allowed)
             for (start, here), part in zip(walks, map(np.arange, ends - [len(p) for p in around], ends), strict=True)
         ]
         tried = space.frame([step for options in steps for step in options])
@@ -219,7 +236,11 @@ def _improve(space: Space, score: Score, starts: Sequence[Mapping[str, Level | N
 
 
 def _steps(
-    space: Space, start: Mapping[str, Level | None], around: pd.DataFrame, gains: FloatArray
+    space: Space,
+    start: Mapping[str, Level | None],
+    around: pd.DataFrame,
+    gains: FloatArray,
+    allowed: Allowed | None,
 ) -> list[Mapping[str, Level | None]]:
     """Return the best neighbour, and all options at once at what is best for each; nothing if no neighbour is better.
 
@@ -237,6 +258,7 @@ def _steps(
             together |= {name: neighbour[name] for name in differs}
             changed |= differs
     is_new = together != better[0] and not space.violations(together)
+    is_new = is_new and (allowed is None or bool(allowed(space.frame([together])).all()))
     return [better[0], together] if is_new else [better[0]]
 
 

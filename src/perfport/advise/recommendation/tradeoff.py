@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from perfport.advise.recommendation.feasible import Allowed, some_allowed_rows
 from perfport.advise.recommendation.goals import Goal, Limit, parse_goal
 from perfport.advise.recommendation.pareto import front, hypervolume, knee
 from perfport.advise.recommendation.recommend import intervals, plain_configurations
@@ -129,6 +130,7 @@ def trade_off(
     confidence: float = 0.9,
     coverage: float = 0.9,
     seed: int = 0,
+    allowed: Allowed | None = None,
 ) -> TradeOff:
     """Return the configurations that keep the limits and are then best.
 
@@ -141,11 +143,12 @@ def trade_off(
         confidence: Probability with which a new reading must keep all limits; 0.5 goes by the medians alone.
         coverage: Of the intervals.
         seed: Of the search.
+        allowed: Which of them may be offered, as for `recommend`.
 
     Raises:
         UsageError: If the goal cannot be read, names what no model predicts, or an argument is out of range.
-        NotEnoughDataError: If there are no candidates, or a model whose property is limited knows nothing of its
-            own error.
+        NotEnoughDataError: If there are no candidates, none is allowed, or a model whose property is limited knows
+            nothing of its own error.
         MissingPackageError: If pymoo is needed and not installed.
     """
     if n < 1:
@@ -154,7 +157,7 @@ def trade_off(
         raise UsageError(f"confidence is {confidence}: it must lie between 0 and 1, for instance 0.9")
     wanted = (parse_goal(goal) if isinstance(goal, str) else goal).bound([model.property for model in models])
     judge = _Judge({model.property.name: model for model in models}, wanted, confidence)
-    best, configurations = _chosen(candidates, judge, n, seed)
+    best, configurations = _chosen(candidates, judge, n, seed=seed, allowed=allowed)
     kept = judge.probability(best)
     is_kept = not len(wanted.limits) or bool((kept >= confidence).any())
     if is_kept and len(wanted.limits):
@@ -166,17 +169,18 @@ def trade_off(
 
 
 def _chosen(
-    candidates: pd.DataFrame | Space, judge: "_Judge", n: int, seed: int
+    candidates: pd.DataFrame | Space, judge: "_Judge", n: int, *, seed: int, allowed: Allowed | None
 ) -> tuple[pd.DataFrame, list[dict[str, Level | None]]]:
     is_front = len(judge.goal.objectives) > 1
     if isinstance(candidates, Space):
         if is_front:
-            best = seek_front(candidates, judge.scores, seed=seed)
+            best = seek_front(candidates, judge.scores, seed=seed, allowed=allowed)
         else:
-            best = seek_best(candidates, lambda frame: judge.scores(frame)[:, 0], n, seed=seed)
+            best = seek_best(candidates, lambda frame: judge.scores(frame)[:, 0], n, seed=seed, allowed=allowed)
         return best, candidates.configurations(best)
     if not len(candidates):
         raise NotEnoughDataError("there are no candidates to choose from; give at least one configuration")
+    candidates = some_allowed_rows(candidates, allowed)
     scores = judge.scores(candidates)
     rows = front(scores) if is_front else np.argsort(scores[:, 0], kind="stable")
     best = candidates.iloc[rows] if is_front else first_distinct(candidates.iloc[rows], n)

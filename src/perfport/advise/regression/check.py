@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from perfport.advise.comparison.changes import InferredChanges, infer_changes
 from perfport.advise.comparison.contrasts import ContrastBasis
 from perfport.advise.influences.coding import sample_configurations
-from perfport.advise.regression.pairing import Pairs, configuration_text
+from perfport.advise.regression.pairing import MIN_ROWS, Pairs, Runs, configuration_text
 from perfport.advise.regression.rules import Clause, Rule, parse_rule
 from perfport.advise.rendering import html_block, level_text
 from perfport.data.dataset import Dataset
@@ -108,8 +108,9 @@ class RegressionCheck:
         confidence: How probable it must be for the check to fail.
         clauses: Of the rule, evaluated one by one.
         suspects: What the change follows from, most certain first.
-        common_factor: Typical change, candidate over baseline (geometric mean over the configurations).
-        n_configurations: Compared in both versions.
+        common_factor: Typical change, candidate over baseline (geometric mean over the configurations); None where
+            too few ran to tell.
+        n_configurations: Compared in both versions; where too few ran, those tried in both.
         failures: Configurations that used to run and no longer do, as text.
         notes: What was assumed or left out.
     """
@@ -121,7 +122,7 @@ class RegressionCheck:
     confidence: float
     clauses: tuple[ClauseResult, ...]
     suspects: tuple[Suspect, ...]
-    common_factor: float
+    common_factor: float | None
     n_configurations: int
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -143,7 +144,7 @@ class RegressionCheck:
 
     def __str__(self) -> str:
         lines = [f"{'passed' if self.passed else 'FAILED'}: {self.reason}", *(f"  {one}" for one in self.suspects)]
-        if not self.passed and not self.suspects:
+        if not self.passed and not self.suspects and self.common_factor is not None:
             lines.append(f"  no option stands out; all configurations change by about ×{self.common_factor:.2f}")
         return "\n".join([*lines, *(f"  no longer runs: {text}" for text in self.failures), *self.notes])
 
@@ -179,18 +180,21 @@ def check_regression(
 
     Raises:
         UsageError: If the rule cannot be read, or the options or properties do not match.
-        NotEnoughDataError: If fewer than 4 configurations can be compared.
+        NotEnoughDataError: If fewer than 4 configurations can be compared, and the failures alone do not decide.
     """
     if not 0.5 <= confidence < 1:
         raise UsageError(f"confidence is {confidence}: it must lie between 0.5 and 1", confidence=confidence)
     parsed = parse_rule(rule)
     name = _property_name(candidate, property)
-    pairs = Pairs.of(baseline, candidate, name, seed)
     space, prop = candidate.space, candidate.properties[name]
+    runs = Runs.of(baseline, candidate, name)
+    if len(runs.new) < MIN_ROWS and _failures_decide(parsed, runs):
+        return _failed_outright(parsed, runs, prop, confidence)
+    pairs = Pairs.of(runs, baseline, candidate, name, seed)
     basis = ContrastBasis.of(space, _typical(space, pairs.configurations, seed))
     found = _infer(basis, pairs, noise_pct, seed)
     changes = _true_changes(basis, found, pairs, noise_pct=noise_pct, rng=rng_for(seed, "advise", "rows"))
-    results = {clause: _Evaluated.of(clause, changes, pairs, prop) for clause in dict.fromkeys(parsed.clauses)}
+    results = {clause: _Evaluated.of(clause, changes, pairs, runs, prop) for clause in dict.fromkeys(parsed.clauses)}
     probability = float(np.mean(_holds(parsed, results)))
     return RegressionCheck(
         property=prop,
@@ -202,8 +206,48 @@ def check_regression(
         suspects=_suspects(basis, found),
         common_factor=float(np.exp(np.median(changes.mean(axis=1)))),
         n_configurations=len(pairs.before),
-        failures=pairs.failures,
+        failures=runs.failures,
         notes=_notes(pairs, noise_pct, found),
+    )
+
+
+def _failures_decide(rule: Rule, runs: Runs) -> bool:
+    """Return whether the rule holds whatever becomes of the responses."""
+    return any(
+        all(clause.quantity == "failures" and _failures_hold(clause, runs) for clause in clauses)
+        for clauses in rule.alternatives
+    )
+
+
+def _failures_hold(clause: Clause, runs: Runs) -> bool:
+    return bool(_COMPARE[clause.comparator](np.array(_failures(clause, runs)), clause.limit_pct))
+
+
+def _failures(clause: Clause, runs: Runs) -> float:
+    """Return the failures as the limit of the clause counts them: a number, or a share in percent."""
+    n = len(runs.failures)
+    return float(n) if clause.is_count else 100.0 * n / max(runs.n_baseline, 1)
+
+
+def _failed_outright(rule: Rule, runs: Runs, prop: Property, confidence: float) -> RegressionCheck:
+    """Return the outcome where so little runs any more that only the failures can be judged."""
+    results = []
+    for clause in dict.fromkeys(rule.clauses):
+        if clause.quantity == "failures":
+            amount = _failures(clause, runs)
+            results.append(ClauseResult(str(clause), amount, amount, amount, float(_failures_hold(clause, runs))))
+    return RegressionCheck(
+        property=prop,
+        rule=rule.text,
+        passed=False,
+        probability=1.0,
+        confidence=confidence,
+        clauses=tuple(results),
+        suspects=(),
+        common_factor=None,
+        n_configurations=runs.n_baseline,
+        failures=runs.failures,
+        notes=(f"{len(runs.new)} configuration(s) ran in the new version: too few to compare {prop.name}",),
     )
 
 
@@ -257,11 +301,9 @@ class _Evaluated:
     holds: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, clause: Clause, changes: FloatArray, pairs: Pairs, prop: Property) -> "_Evaluated":
+    def of(cls, clause: Clause, changes: FloatArray, pairs: Pairs, runs: Runs, prop: Property) -> "_Evaluated":
         if clause.quantity == "failures":
-            n = len(pairs.failures)
-            amount = float(n) if clause.is_count else 100.0 * n / max(pairs.n_baseline, 1)
-            values = np.full(len(changes), amount)
+            values = np.full(len(changes), _failures(clause, runs))
         else:
             worse = -1.0 if prop.direction == "maximise" else 1.0
             sign = {"increase": 1.0, "decrease": -1.0, "slowdown": worse, "speedup": -worse}[clause.quantity]

@@ -16,10 +16,48 @@ from perfport.model.base import PerformanceModel
 from perfport.seeding import rng_for
 from perfport.transfer.api import transfer
 
-__all__ = ["MIN_ROWS", "Pairs", "configuration_text"]
+__all__ = ["MIN_ROWS", "Pairs", "Runs", "configuration_text"]
 
 MIN_ROWS = 4
 _MAX_ROWS = 150  # more rows say nothing new, and the cost of what follows is cubic
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One configuration in one version: mean log response, its standard error as far as known, how often it ran."""
+
+    log_response: float
+    se: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """What ran in which version.
+
+    Attributes:
+        old: Configurations that ran in the old version; None where a model stands for it.
+        new: Those that ran in the new one.
+        row_of: Every configuration tried in the new version -> its first row.
+        failures: Configurations that used to run and no longer do, as text.
+        n_baseline: Configurations known to run in the old version and tried in the new one.
+    """
+
+    old: Mapping[str, _Reading] | None
+    new: Mapping[str, _Reading]
+    row_of: Mapping[str, int]
+    failures: tuple[str, ...]
+    n_baseline: int
+
+    @classmethod
+    def of(cls, baseline: Dataset | PerformanceModel, candidate: Dataset, name: str) -> "Runs":
+        """Look up what ran; a model of the old version knows of no failure."""
+        _check_alike(baseline, candidate, name)
+        new, row_of = _by_configuration(candidate, name)
+        old = _by_configuration(baseline, name)[0] if isinstance(baseline, Dataset) else None
+        tried = [key for key in row_of if old is None or key in old]
+        failures = [configuration_text(candidate.configurations, row_of[key]) for key in tried if key not in new]
+        return cls(old, new, row_of, tuple(failures), len(tried))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,8 +70,6 @@ class Pairs:
         difference: Log response of the new version less `before`, shape (m,).
         se: Standard error of `difference` as far as the measurements know it themselves, shape (m,); else 0.
         is_repeated: Whether the new version was measured more than once, shape (m,).
-        failures: Configurations that used to run and no longer do, as text.
-        n_baseline: Configurations known to run in the old version and tried in the new one.
         notes: How the pairs were made.
     """
 
@@ -42,22 +78,26 @@ class Pairs:
     difference: FloatArray
     se: FloatArray
     is_repeated: NDArray[np.bool_]
-    failures: tuple[str, ...]
-    n_baseline: int
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, baseline: Dataset | PerformanceModel, candidate: Dataset, name: str, seed: int) -> "Pairs":
-        """Match the rows of two versions, or predict the old ones; see `perfport.advise.regression.check`."""
-        new, row_of = _by_configuration(candidate, name)
-        failed = {key for key in row_of if key not in new}
+    def of(cls, runs: Runs, baseline: Dataset | PerformanceModel, candidate: Dataset, name: str, seed: int) -> "Pairs":
+        """Match what ran, or predict the old version; see `perfport.advise.regression.check`.
+
+        Raises:
+            NotEnoughDataError: If fewer than `MIN_ROWS` configurations can be compared.
+        """
+        new, row_of = runs.new, runs.row_of
+        if len(new) < MIN_ROWS:
+            raise NotEnoughDataError(
+                f"{len(new)} configuration(s) ran in both versions: a check needs at least {MIN_ROWS}; measure more",
+                n=len(new),
+            )
         notes: list[str] = []
-        _check_alike(baseline, candidate, name)
         keys = list(new)
         if isinstance(baseline, Dataset):
-            old, _ = _by_configuration(baseline, name)
+            old = runs.old or {}
             shared = [key for key in new if key in old]
-            failed &= old.keys()
             if len(shared) >= max(MIN_ROWS, len(new) / 2):
                 keys, before = shared, _column(old[key].log_response for key in shared)
                 se_before = _column(old[key].se for key in shared)
@@ -69,11 +109,6 @@ class Pairs:
                 before, se_before = _predicted(model, candidate, keys, row_of), np.zeros(len(keys))
         else:
             before, se_before = _predicted(baseline, candidate, keys, row_of), np.zeros(len(keys))
-        if len(keys) < MIN_ROWS:
-            raise NotEnoughDataError(
-                f"{len(keys)} configuration(s) ran in both versions: a check needs at least {MIN_ROWS}; measure more",
-                n=len(keys),
-            )
         if len(keys) > _MAX_ROWS:
             notes.append(f"{_MAX_ROWS} of {len(keys)} configurations were looked at")
             some = np.sort(rng_for(seed, "advise", "pairs").permutation(len(keys))[:_MAX_ROWS])
@@ -84,21 +119,8 @@ class Pairs:
             difference=_column(new[key].log_response for key in keys) - before,
             se=np.hypot(se_before, _column(new[key].se for key in keys)),
             is_repeated=np.array([new[key].n > 1 for key in keys]),
-            failures=tuple(
-                configuration_text(candidate.configurations, row_of[key]) for key in row_of if key in failed
-            ),
-            n_baseline=len(new) + len(failed),
             notes=tuple(notes),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """One configuration in one version: mean log response, its standard error as far as known, how often it ran."""
-
-    log_response: float
-    se: float
-    n: int
 
 
 def _by_configuration(dataset: Dataset, name: str) -> tuple[dict[str, _Reading], dict[str, int]]:

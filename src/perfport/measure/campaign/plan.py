@@ -10,13 +10,16 @@ from perfport.data.measurement import Measurement, configuration_key
 from perfport.data.standing import best_attempt
 from perfport.data.store import Store
 from perfport.errors import InvalidConfigurationError
+from perfport.measure.base import Configuration
 from perfport.measure.blocks import SENTINEL_BLOCK, SIDE_BY_SIDE_BLOCK, is_replicate
 from perfport.measure.campaign.spec import Campaign
 from perfport.measure.protocol import Protocol
 from perfport.measure.rows import configurations_of
 from perfport.measure.runner.rig import Rig
 from perfport.seeding import rng_for
+from perfport.space.columns import levels_of_row, positions_of
 from perfport.space.options import Level
+from perfport.space.space import Space
 
 __all__ = [
     "Estimate",
@@ -206,9 +209,21 @@ def _configurations(campaign: Campaign, rig: Rig, limits: list[str]) -> list[dic
                     f"it has {', '.join(rig.space.names)}",
                     configuration=dict(configuration),
                 )
-        listed = configurations_of(rig.space, rig.space.frame(campaign.configurations))
+        listed = configurations_of(
+            rig.space, rig.space.frame([_completed(rig.space, given) for given in campaign.configurations])
+        )
     distinct = {configuration_key(configuration): configuration for configuration in listed}
     return list(distinct.values())[:n]
+
+
+def _completed(space: Space, given: Configuration) -> dict[str, Level | None]:
+    """Return a listed configuration with the default of what it leaves out, None where that is inactive beside it.
+
+    What is given stays as it is, also where the space forbids it: that is an outcome.
+    """
+    frame = space.frame([space.default_configuration() | dict(given)])
+    block = {option.name: positions_of(option, frame[option.name]) for option in space.options}
+    return levels_of_row(space.options, space.rules.follow_conditions(block), 0) | dict(given)
 
 
 def measurements_of(rigs: Sequence[Rig], store: Store, protocol: Protocol) -> dict[TaskKey, Measurement]:

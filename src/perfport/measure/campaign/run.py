@@ -34,7 +34,7 @@ from perfport.measure.campaign.requeue import Remeasure, to_measure_again
 from perfport.measure.campaign.spec import Campaign, EnvironmentSpec, rig_of
 from perfport.measure.machine.lease import device_lease
 from perfport.measure.machine.scratch import remove_abandoned
-from perfport.measure.meters import make_meters
+from perfport.measure.meters import DEFAULT_METERS, make_meters
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.protocol import Protocol
 from perfport.measure.quality.grading import judge
@@ -105,6 +105,7 @@ def measure_configurations(
     protocol: Protocol | None = None,
     block: int = 0,
     campaign: str | None = None,
+    meters: Sequence[str] = DEFAULT_METERS,
     seed: int = 0,
     progress: ProgressCallback | None = None,
     stop: Callable[[], bool] | None = None,
@@ -120,6 +121,7 @@ def measure_configurations(
         protocol: How; the default protocol if None.
         block: Replicate block.
         campaign: Name under which they are stored.
+        meters: Read beside the clock, as in a campaign.
         seed: Decides the order in which they are measured.
         progress: Called before and after each measurement.
         stop: Asked between measurements; true ends early.
@@ -141,6 +143,7 @@ def measure_configurations(
         store,
         protocol,
         campaign=campaign,
+        meters=meters,
         progress=progress,
         limits=Limits(stop),
         lease=lease,
@@ -156,8 +159,8 @@ def measure_tasks(
     store: Store,
     protocol: Protocol,
     *,
+    meters: Sequence[str],
     campaign: str | None = None,
-    meters: Sequence[str] = ("energy",),
     progress: ProgressCallback | None = None,
     limits: Limits | None = None,
     lease: Path | None = None,
@@ -167,8 +170,8 @@ def measure_tasks(
 ) -> CampaignResult:
     """Make the measurements of `tasks` that the store does not have, in order, then those that must be made again.
 
-    Arguments are those of `run_campaign`; `keep_children` lets one child serve several blocks, and without
-    `again_if_stored` only what this call measures is made again.
+    Arguments are those of a campaign, whose meters must be told, and of `run_campaign`; `keep_children` lets one child
+    serve several blocks, and without `again_if_stored` only what this call measures is made again.
     """
     remeasure = remeasure or Remeasure()
     n_total = len({task.key for task in tasks})

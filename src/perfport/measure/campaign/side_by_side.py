@@ -21,6 +21,7 @@ from perfport.measure.campaign.progress import ProgressCallback
 from perfport.measure.campaign.requeue import Remeasure
 from perfport.measure.campaign.run import measure_tasks
 from perfport.measure.campaign.spec import EnvironmentSpec, rig_of
+from perfport.measure.meters import DEFAULT_METERS
 from perfport.measure.properties import PRIMARY
 from perfport.measure.protocol import Protocol
 from perfport.measure.rows import configurations_of
@@ -80,6 +81,7 @@ def measure_side_by_side(
     protocol: Protocol | None = None,
     rounds: int = 5,
     campaign: str | None = None,
+    meters: Sequence[str] = DEFAULT_METERS,
     seed: int = 0,
     progress: ProgressCallback | None = None,
     lease: Path | None = None,
@@ -96,6 +98,7 @@ def measure_side_by_side(
         protocol: How; the default protocol if None.
         rounds: How often each is measured.
         campaign: Name under which they are stored.
+        meters: Read beside the clock, as in a campaign.
         seed: Decides the order.
         progress: Called before and after each measurement.
         lease: Lock file of the device; that of this machine if None.
@@ -123,6 +126,7 @@ def measure_side_by_side(
         store,
         protocol,
         campaign=campaign,
+        meters=meters,
         progress=progress,
         lease=lease,
         keep_children=True,

@@ -21,7 +21,9 @@ from perfport.data.document import Document
 from perfport.data.environment import Fact
 from perfport.errors import SpaceError, UsageError
 from perfport.measure.actuators import options_named
+from perfport.measure.base import System
 from perfport.measure.blocks import SENTINEL_BLOCK
+from perfport.measure.meters import DEFAULT_METERS
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.rig import Rig, make_rig
 from perfport.measure.systems import make_system
@@ -80,7 +82,8 @@ class Campaign(Document):
         environments: Where to measure; they are interleaved.
         space: Options and levels to use in every environment that names none of its own.
         configurations: How many to draw from the valid ones (the default configuration comes
-            first), or the configurations themselves, which may be invalid.
+            first), or the configurations themselves, which may be invalid; an option left out is at its default, one
+            that is null inactive.
         replicates: How many of them each later block measures again; 0 for none.
         blocks: Number of blocks, the first included, if there are replicates.
         sentinel_every: After so many configurations each environment measures its first one again, which
@@ -105,7 +108,7 @@ class Campaign(Document):
     worst_kept: Literal["A", "B", "C", "D"] = "C"
     remeasure: int = Field(default=1, ge=0, le=10)
     protocol: Protocol = Field(default_factory=Protocol)
-    meters: tuple[str, ...] = ("energy",)
+    meters: tuple[str, ...] = DEFAULT_METERS
     seed: int = 0
 
     @model_validator(mode="after")
@@ -193,7 +196,7 @@ def rig_of(spec: EnvironmentSpec, *, space: SpaceDocument | None = None) -> Rig:
         system,
         workload=workload,
         actuators=dict(spec.actuators),
-        space=_with_machine_options(chosen, spec),
+        space=_with_machine_options(chosen, spec, system),
     )
 
 
@@ -218,12 +221,29 @@ def _restricted(space: Space, spec: EnvironmentSpec) -> Space:
         raise SpaceError(f"environment '{spec.name}', {error.message}", **error.details) from None
 
 
-def _with_machine_options(space: Space, spec: EnvironmentSpec) -> Space:
+def _named_of_the_system(spec: EnvironmentSpec, system: System) -> UsageError | None:
+    """Return what is wrong where options of the system are named among those of the machine; None if none is."""
+    space = system.space()
+    name = next((name for name in spec.options if name in space.names), None)
+    if name is None:
+        return None
+    levels = ", ".join(str(level) for level in (space.option(name).levels or space.option(name).bounds)[:2])
+    return UsageError(
+        f"environment '{spec.name}', options: '{name}' is an option of system '{system.name}', which vary anyway; "
+        f"choose its levels with levels: {{{name}: [{levels}]}}, and name options of the machine here",
+        option=name,
+    )
+
+
+def _with_machine_options(space: Space, spec: EnvironmentSpec, system: System) -> Space:
     """Return the space with options of the machine behind those of the system."""
     if not spec.options:
         return space
     levels: Mapping[str, tuple[Level, ...]] = spec.options if isinstance(spec.options, Mapping) else {}
-    added = options_named(spec.options)
+    try:
+        added = options_named(spec.options)
+    except UsageError as error:
+        raise _named_of_the_system(spec, system) or error from None
     names = [option.name for option in added]
     wrong = next((name for name in levels if name not in names or not levels[name]), None)
     if wrong is not None:

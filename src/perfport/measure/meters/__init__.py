@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from perfport import plugins
 from perfport.measure.base import Meter
 
-__all__ = ["BUILTIN", "make_meters"]
+__all__ = ["BUILTIN", "DEFAULT_METERS", "make_meters"]
+
+DEFAULT_METERS = ("energy",)
 
 BUILTIN = {
     "battery": "perfport.measure.meters.battery:BatteryMeter",

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from perfport.errors import MeasurementError
+from perfport.measure.machine.endings import signal_name
 from perfport.measure.machine.owner import mark_of_this_process
 from perfport.measure.machine.scratch import SCRATCH, new_scratch
 from perfport.measure.runner.channel import LineBuffer, send
@@ -165,31 +166,31 @@ class ChildProcess:
         self._printed = (self._printed + data)[-_PRINTED_BYTES:]
 
     def close(self, *, patience_s: float = 0.0) -> str:
-        """End the child and everything it started; return how the child ended. May be called twice.
+        """End the child and everything it started; return how the child ended. May be called twice; raises nothing.
 
         Args:
             patience_s: How long to wait for an end of its own before it is killed.
         """
         if self._ending is not None:
             return self._ending
-        os.close(self._write_fd)
         ended_itself = self._has_ended(patience_s)
         with suppress(ProcessLookupError, PermissionError):
             # Also when the child has ended: the programs it started are of the same group.
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
+        # Before anything is closed: what failed half-way must not close a descriptor twice, by then another's.
+        self._ending = _ending(code) if ended_itself else "was ended by the runner"
         # And what left the group, a server that made a session of its own.
         end_strays(self._mark)
         # Nobody is left to write there, or to remove what a child that was killed has left.
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._read_printed()
         self._selector.close()
-        os.close(self._read_fd)
         assert self._process.stdout is not None  # noqa: S101  # a pipe was asked for
         self._process.stdout.close()
-        if self._exit_fd is not None:
-            os.close(self._exit_fd)
-        self._ending = _ending(code) if ended_itself else "was ended by the runner"
+        for fd in (self._write_fd, self._read_fd, self._exit_fd):
+            if fd is not None:
+                os.close(fd)
         return self._ending
 
     def _has_ended(self, patience_s: float) -> bool:
@@ -223,7 +224,7 @@ def _started(reads: int, writes: int, variables: Mapping[str, str | None]) -> "s
 def _ending(code: int) -> str:
     if code >= 0:
         return f"ended by itself with exit code {code}"
-    name = signal.Signals(-code).name
+    name = signal_name(-code)
     if name == "SIGXCPU":
         return f"was ended by {name}: it ran on without a pause for longer than real-time scheduling allows"
     if -code == signal.SIGKILL:

@@ -193,7 +193,7 @@ class Runner:
         try:
             child = self._child(request)
         except MeasurementError as error:
-            if dict(request.process_levels) == dict(request.rig.actuators):
+            if not request.process_levels.keys() - request.rig.actuators.keys():
                 raise
             # Only this configuration sets what keeps the system from starting.
             return Outcome(Status.FAILED, error.message)
@@ -238,24 +238,33 @@ class Runner:
         )
         window = Window()
         try:
-            while (message := child.receive(deadline))["event"] == "window":
-                window = self._read_meters(child, deadline, request)
+            message = child.receive(deadline)
+            while message["event"] == "window":
+                window, message = self._read_meters(child, deadline, request)
             return _outcome(message, window, self._no_reference.get(request.rig, ""))
         except (KeyError, TypeError, ValueError) as error:
             child.close()
             raise ChildLostError("the child sent an outcome that cannot be read") from error
 
-    def _read_meters(self, child: ChildProcess, deadline: float, request: _Request) -> Window:
-        """Let the child run on between start and stop of every meter; return readings per input."""
+    def _read_meters(self, child: ChildProcess, deadline: float, request: _Request) -> tuple[Window, dict[str, Any]]:
+        """Let the child run on between start and stop of every meter.
+
+        Returns:
+            Readings per input, and what the child said after the window: an outcome.
+        """
         inputs = 1
         self._metering.start()
         try:
             child.send({"go": True})
-            inputs = int(child.receive(deadline)["inputs"])
+            message = child.receive(deadline)
+            # A run that raised ends the window early: the outcome comes in place of its end.
+            is_whole = message["event"] != "outcome"
+            if is_whole:
+                inputs = int(message["inputs"])
         finally:
             # Also when the child is lost: no meter may go on reading.
             window = self._metering.stop(inputs, idle=request.machine_key)
-        return window
+        return window, child.receive(deadline) if is_whole else message
 
     def _end_child(self, key: tuple[object, ...]) -> None:
         """End a child, and undo what it had set beyond itself: it is killed and cannot."""

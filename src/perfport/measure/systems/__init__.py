@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from perfport import plugins
-from perfport.errors import UnknownPluginError, UsageError
+from perfport.errors import PerfError, UnknownPluginError, UsageError
 from perfport.measure.base import System
 
 __all__ = ["BUILTIN", "make_system"]
@@ -31,13 +31,22 @@ def make_system(name: str, settings: Mapping[str, Any]) -> System:
 
     Raises:
         UnknownPluginError: If there is no such system.
-        UsageError: If it does not take these settings.
+        UsageError: If its module is broken, or it does not take these settings.
     """
-    factory = _imported(name) if ":" in name else plugins.resolve("system", name, BUILTIN)
+    try:
+        factory = _imported(name) if ":" in name else plugins.resolve("system", name, BUILTIN)
+    except PerfError:
+        raise
+    except Exception as error:  # whatever somebody else's module does while it is imported
+        raise UsageError(f"system '{name}' cannot be imported: {_told(error)}", name=name) from error
     try:
         system: System = factory(**settings)
-    except TypeError as error:
-        raise UsageError(f"system '{name}' does not take these settings: {error}", settings=dict(settings)) from error
+    except PerfError:
+        raise
+    except Exception as error:  # settings are checked by the system, if at all
+        raise UsageError(
+            f"system '{name}' does not take these settings: {_told(error)}", settings=dict(settings)
+        ) from error
     return system
 
 
@@ -45,5 +54,12 @@ def _imported(reference: str) -> Any:
     module, _, attribute = reference.partition(":")
     try:
         return getattr(import_module(module), attribute)
+    except PerfError:
+        raise
     except (ImportError, AttributeError) as error:
         raise UnknownPluginError(f"system '{reference}' cannot be imported: {error}", name=reference) from error
+
+
+def _told(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TypeError) else f"{type(error).__name__}: {text}"

@@ -27,7 +27,15 @@ from perfport.measure.machine.scratch import temporary_folder
 from perfport.measure.networks.cache import identity_of
 from perfport.measure.properties import CPU_TIME, INFERENCE_TIME
 from perfport.measure.systems.answers import array_at, described, number_at
-from perfport.measure.systems.program import Program, check_names, completed, ending_of, last_line
+from perfport.measure.systems.program import (
+    Program,
+    check_names,
+    completed,
+    end,
+    ending_of,
+    last_line,
+    positive_seconds,
+)
 from perfport.space.options import Level
 from perfport.space.schema import read_document
 
@@ -67,7 +75,7 @@ class CommandSystem:
             command: The program and its arguments; texts with places for options and workload facts (`templates`).
             space: The options, as in a space's YAML: options, conditions, forbidden, constraints.
             network: What it runs, for people and for the environment's identity.
-            environment: Variables to set, in the same way.
+            environment: Variables to set, in the same way; a number or boolean is the text it was written as.
             files: Name -> content of files to write into `${folder}` before the start, in the same way.
             properties: Property -> path of its number in the printed object. Without `inference_time_s` the wall time
                 of the whole program is taken.
@@ -78,19 +86,19 @@ class CommandSystem:
         Raises:
             UsageError: If a setting makes no sense, or the space is not sound.
         """
+        self._program = Program(command, environment or {}, files or {})
         self._settings: dict[str, Any] = {
-            "command": list(command),
+            "command": list(self._program.command),
             "space": dict(space),
             "network": network,
-            "environment": dict(environment or {}),
-            "files": dict(files or {}),
+            "environment": dict(self._program.environment),
+            "files": dict(self._program.files),
             "properties": dict(properties if properties is not None else {"inference_time_s": "inference_time_s"}),
             "maximise": list(maximise),
             "output": output,
-            "timeout_s": timeout_s,
+            "timeout_s": positive_seconds("timeout_s", timeout_s),
         }
         self._document = read_document({"name": self.name, **space})
-        self._program = Program(tuple(command), self._settings["environment"], self._settings["files"])
         self._properties = described(self._settings["properties"], maximise)
 
     @property
@@ -157,8 +165,7 @@ class _OpenSession:
             except TimeoutExpired:
                 raise MeasurementError(f"the program took longer than {self._settings['timeout_s']:g} s") from None
             finally:
-                process.kill()
-                process.wait()
+                end(process)
         if code != 0:
             told = last_line(errors) or last_line(printed)
             raise MeasurementError(f"the program {ending_of(code)}" + (f": {told}" if told else ""))

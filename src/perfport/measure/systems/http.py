@@ -38,7 +38,7 @@ from perfport.measure.properties import CPU_TIME, INFERENCE_TIME, LATENCY
 from perfport.measure.systems.answers import array_at
 from perfport.measure.systems.http_client import Answer, HttpClient, checked_url
 from perfport.measure.systems.load import Clients, Served, poisson_arrivals_s
-from perfport.measure.systems.program import check_names, completed
+from perfport.measure.systems.program import check_names, completed, positive_seconds
 from perfport.measure.systems.server import Server, free_port
 from perfport.measure.systems.templates import fill, fill_document, names_in
 from perfport.seeding import rng_for
@@ -51,6 +51,8 @@ __all__ = ["HttpSystem"]
 
 SCENARIOS = ("single_stream", "offline", "server")
 _LOAD_FACTS = ("scenario", "clients", "rate_hz", "requests")
+_SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie")
+_SECRET_ENDINGS = ("-key", "-token")
 _OPEN_LOOP_CLIENTS = 128  # requests that may wait for an answer at once; later ones are late from when they were due
 
 _LOAD_PROPERTIES = (
@@ -102,7 +104,7 @@ class HttpSystem:
             network: What is served, for people and for the environment's identity.
             body: JSON document that is sent, with places for options and workload facts (`templates`).
             method: HTTP method.
-            headers: Further headers.
+            headers: Further headers; none that holds a secret, since they are stored.
             token_variable: Environment variable that holds a bearer token; the token itself is never stored.
             stream: Whether the answer is a stream: server-sent events, or one JSON object a line.
             server: How to start one for each configuration: `command`, `environment`, `files` (as of system
@@ -114,14 +116,15 @@ class HttpSystem:
         Raises:
             UsageError: If a setting makes no sense.
         """
+        self._server = Server.of(server) if server else None
         self._settings: dict[str, Any] = {
             "url": url, "space": dict(space), "network": network, "body": body, "method": method,
-            "headers": dict(headers or {}), "token_variable": token_variable, "stream": stream,
-            "server": dict(server) if server else None, "output": output, "timeout_s": timeout_s,
+            "headers": _without_secrets(headers or {}), "token_variable": token_variable, "stream": stream,
+            "server": dict(server) if server else None, "output": output,
+            "timeout_s": positive_seconds("timeout_s", timeout_s),
             "allow_remote": allow_remote,
         }  # fmt: skip
         self._document = read_document({"name": self.name, **space})
-        self._server = Server.of(server) if server else None
         checked_url(url.replace("${port}", "1"), allow_remote=allow_remote)
         if output and stream:
             raise UsageError("output: a stream is not one JSON document; compare answers that are not streamed")
@@ -172,7 +175,7 @@ class HttpSystem:
             url,
             method=self._settings["method"],
             headers=self._headers(),
-            timeout_s=float(self._settings["timeout_s"]),
+            timeout_s=self._settings["timeout_s"],
         )
         document = fill_document(self._settings["body"], values)
         body = None if document is None else json.dumps(document).encode()
@@ -195,6 +198,17 @@ class HttpSystem:
                 raise UsageError(f"token_variable: the environment variable {variable} is not set")
             headers["Authorization"] = f"Bearer {os.environ[variable]}"
         return headers
+
+
+def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers: settings stand in the store, in exports and in reports."""
+    for name in headers:
+        if str(name).lower() in _SECRET_HEADERS or str(name).lower().endswith(_SECRET_ENDINGS):
+            raise UsageError(
+                f"headers: '{name}' holds a secret, which would be stored with the campaign; put a bearer token into "
+                "an environment variable and name that in token_variable"
+            )
+    return dict(headers)
 
 
 class _Load:

@@ -1,11 +1,13 @@
 """A program that is not ours: command line, variables and files made from a configuration; started without a shell."""
 
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
@@ -13,16 +15,20 @@ from typing import IO, TYPE_CHECKING
 from perfport.data.environment import Fact
 from perfport.errors import InvalidConfigurationError, MeasurementError, UsageError
 from perfport.measure.base import Configuration
+from perfport.measure.machine.endings import signal_name
 from perfport.measure.systems.templates import fill, names_in
 from perfport.space.options import Level
 
 if TYPE_CHECKING:
     from perfport.space.space import Space
 
-__all__ = ["Program", "check_names", "completed", "ending_of", "last_line"]
+__all__ = ["Program", "check_names", "completed", "end", "ending_of", "last_line", "positive_seconds"]
 
 _TAIL_BYTES = 1 << 16
 _LINE_CHARS = 200
+# Elsewhere than on Linux a program stays in the group of the child and ends with that: a child that is killed cannot
+# end a second group, and what it leaves is found by its mark on Linux only (`strays`).
+_HAS_GROUP = sys.platform == "linux"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +38,9 @@ class Program:
     Attributes:
         command: The program and its arguments; arguments that become empty are left out. `${python}` is the
             interpreter that runs perfport.
-        environment: Variables set beside those there are.
-        files: Name -> content, written into a folder of their own, `${folder}`, before the start.
+        environment: Variables set beside those there are. Numbers and booleans, which YAML makes of `1` and `true`,
+            are the texts they were written as.
+        files: Name -> content, written into a folder of their own, `${folder}`, before the start; as `environment`.
     """
 
     command: Sequence[str]
@@ -41,8 +48,13 @@ class Program:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.command or not all(isinstance(part, str) for part in self.command):
-            raise UsageError(f"command {self.command!r}: give a list of texts, the program first")
+        # A text is a sequence, too, of its letters.
+        is_list = isinstance(self.command, Sequence) and not isinstance(self.command, str)
+        if not is_list or not self.command or not all(isinstance(part, str) for part in self.command):
+            raise UsageError(f"command {self.command!r}: give a list of texts, the program first, such as [sh, run.sh]")
+        object.__setattr__(self, "command", tuple(self.command))
+        object.__setattr__(self, "environment", _texts("environment", self.environment))
+        object.__setattr__(self, "files", _texts("files", self.files))
         for name in self.files:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.name:
@@ -62,7 +74,7 @@ class Program:
     def start(
         self, values: Mapping[str, Level | None], folder: Path, *, output: IO[bytes], errors: IO[bytes] | int
     ) -> "subprocess.Popen[bytes]":
-        """Write the files and start the program; it stays in the process group of the child, which ends with it.
+        """Write the files and start the program, in a process group of its own; `end` ends it.
 
         Raises:
             UsageError: If a template cannot be filled.
@@ -77,10 +89,50 @@ class Program:
         variables = {name: text for name, part in self.environment.items() if (text := fill(part, values)) is not None}
         try:
             return subprocess.Popen(  # noqa: S603  # the user's own program, its arguments never seen by a shell
-                command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+                command,
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                process_group=0 if _HAS_GROUP else None,
             )
         except OSError as error:
             raise MeasurementError(f"program '{command[0]}' cannot be started: {error.strerror}") from error
+
+
+def positive_seconds(setting: str, given: object) -> float:
+    """Return a time that was given as a setting.
+
+    Raises:
+        UsageError: If it is no positive number.
+    """
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise UsageError(f"{setting} is {given!r}; give a positive number of seconds")
+    return float(given)
+
+
+def _texts(setting: str, given: object) -> dict[str, str]:
+    """Return names and texts as the setting gives them, numbers and booleans as they were written."""
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise UsageError(f"{setting} {given!r}: give names with their texts, such as {{NAME: text}}")
+    texts = {}
+    for name, value in given.items():
+        if not isinstance(value, str | bool | int | float):
+            raise UsageError(f"{setting}: '{name}' is {value!r}; give a text, a number, true or false")
+        texts[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return texts
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a program that `Program.start` started, and what it started and has left; it may have ended already.
+
+    Else the workers of a program that timed out would go on beside the next measurements.
+    """
+    if _HAS_GROUP:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def completed(space: "Space", configuration: Configuration, system: str) -> dict[str, Level | None]:
@@ -133,7 +185,7 @@ def check_names(
 
 def ending_of(code: int) -> str:
     """Return how a program ended."""
-    return f"ended with exit code {code}" if code >= 0 else f"crashed with {signal.Signals(-code).name}"
+    return f"ended with exit code {code}" if code >= 0 else f"crashed with {signal_name(-code)}"
 
 
 def last_line(path: Path) -> str:

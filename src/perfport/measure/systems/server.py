@@ -4,14 +4,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from perfport.errors import MeasurementError, UsageError
 from perfport.measure.systems.http_client import HttpClient
-from perfport.measure.systems.program import Program, ending_of, last_line
+from perfport.measure.systems.program import Program, end, ending_of, last_line, positive_seconds
 
 __all__ = ["Server", "free_port"]
 
@@ -36,15 +36,21 @@ class Server:
         """Read the setting `server` of a system.
 
         Raises:
-            UsageError: If a key is unknown or `command` is missing.
+            UsageError: If it is no mapping, a key is unknown, `command` is missing, or a value is not of its kind.
         """
         known = {"command", "environment", "files", "ready", "start_timeout_s"}
-        wrong = sorted(set(given) - known)
+        if not isinstance(given, Mapping):
+            raise UsageError(f"server {given!r}: give a mapping, such as {{command: [sh, serve.sh]}}")
+        wrong = sorted(str(key) for key in given if key not in known)
         if wrong or "command" not in given:
             problem = f"unknown key '{wrong[0]}'" if wrong else "'command' is missing"
             raise UsageError(f"server: {problem}; its keys are {', '.join(sorted(known))}")
-        program = Program(tuple(given["command"]), given.get("environment", {}), given.get("files", {}))
-        return cls(program, str(given.get("ready", "/")), float(given.get("start_timeout_s", 30.0)))
+        try:
+            program = Program(given["command"], given.get("environment", {}), given.get("files", {}))
+            start_timeout_s = positive_seconds("start_timeout_s", given.get("start_timeout_s", 30.0))
+        except UsageError as error:
+            raise UsageError(f"server: {error.message}", **error.details) from None
+        return cls(program, str(given.get("ready", "/")), start_timeout_s)
 
     @contextmanager
     def started(
@@ -59,11 +65,10 @@ class Server:
                 yield process
             finally:
                 process.terminate()
-                try:
+                with suppress(subprocess.TimeoutExpired):
                     process.wait(_END_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                # Workers, too, that a server has left.
+                end(process)
 
     def _wait(self, process: "subprocess.Popen[bytes]", printed: Path, client: HttpClient) -> None:
         deadline = time.monotonic() + self._start_timeout_s

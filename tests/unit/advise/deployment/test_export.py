@@ -10,12 +10,27 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import trees
+from tests.conformance.test_actuators import fake_nvpmodel
+from tests.trees import write_files
 
 from perfport.advise.deployment.export import TARGETS, Export, export
 from perfport.advise.deployment.formats import triton_files
-from perfport.advise.deployment.settings import TABLES
+from perfport.advise.deployment.settings import REASONS, TABLES
 from perfport.errors import UsageError
+from perfport.measure.actuators import BUILTIN
+from perfport.measure.actuators.allocator import Allocator
+from perfport.measure.actuators.cgroup import CpuQuota
+from perfport.measure.actuators.devfreq import JetsonClocks
+from perfport.measure.actuators.memory import HugePages
+from perfport.measure.actuators.nvml import NvmlSettings
+from perfport.measure.actuators.nvpmodel import PowerMode
+from perfport.measure.actuators.opml19 import Opml19Profile
+from perfport.measure.actuators.process import CpuAffinity, EnvironmentVariables
+from perfport.measure.actuators.processor import CpuFrequency, CpuHotplug, Smt
+from perfport.measure.base import Actuator
 from perfport.space.options import Level
+from perfport.testing.fakes_nvml import FakeNvml
 
 ORT: dict[str, Level | None] = {
     "intra_op_threads": 2,
@@ -100,10 +115,10 @@ def test_vllm_arguments() -> None:
 
 
 def test_what_is_set_around_the_process_is_sent_there() -> None:
-    machine: dict[str, Level | None] = {"OMP_NUM_THREADS": 2, "cpus": "0-1", "cpu_governor": "performance"}
+    machine: dict[str, Level | None] = {"OMP_NUM_THREADS": 2, "cpus": "0-1", "governor": "performance"}
     assert all("'shell'" in reason for reason in export(machine, "onnxruntime").not_expressed.values())
     assert export(machine, "shell").not_expressed == {}
-    assert set(export(machine, "environment").not_expressed) == {"cpus", "cpu_governor"}
+    assert set(export(machine, "environment").not_expressed) == {"cpus", "governor"}
     assert "--cpuset-cpus" in export(machine, "docker").not_expressed["cpus"]
     inside = export({"intra_op_threads": 2, "colour": "red"}, "shell").not_expressed
     assert "onnxruntime or torch" in inside["intra_op_threads"]
@@ -133,7 +148,11 @@ def test_two_options_cannot_set_the_same_thing_differently() -> None:
         ("precision", "f64", "openvino"),
         ("gpu_memory_utilization", float("inf"), "vllm"),
         ("cpus", "0; id", "shell"),
-        ("cpu_max_freq_hz", 12, "shell"),
+        ("cpu_freq_hz", 12, "shell"),
+        ("cpu_quota", 0, "shell"),
+        ("transparent_hugepages", "sometimes", "shell"),
+        ("allocator", "mine", "shell"),
+        ("cpu1_online", "maybe", "shell"),
     ],
 )
 def test_levels_a_target_does_not_know_are_listed(name: str, level: Level, target: str) -> None:
@@ -252,6 +271,7 @@ def machine(tmp_path: Path) -> Path:
         folder.mkdir(parents=True)
         (folder / "scaling_governor").write_text(governor)
         (folder / "scaling_max_freq").write_text("3000000\n")
+        (folder / "scaling_min_freq").write_text("800000\n")
     (tmp_path / "proc/sys/vm").mkdir(parents=True)
     (tmp_path / "proc/sys/vm/swappiness").write_text("60\n")
     return tmp_path
@@ -262,8 +282,8 @@ def contents(machine: Path) -> list[str]:
 
 
 SETTINGS: dict[str, Level | None] = {
-    "cpu_governor": "performance",
-    "cpu_max_freq_hz": 1.5e9,
+    "governor": "performance",
+    "cpu_freq_hz": 1.5e9,
     "vm.swappiness": 10,
     "OMP_NUM_THREADS": 2,
 }
@@ -274,7 +294,7 @@ def test_the_script_sets_runs_and_restores(machine: Path) -> None:
     files = f"{machine}/sys/devices/system/cpu/cpufreq/*/* {machine}/proc/sys/vm/swappiness"
     done = run_script(export(SETTINGS, "shell"), machine, "sh", "-c", f"cat {files}; echo $OMP_NUM_THREADS; exit 7")
     assert done.returncode == 7, done.stderr
-    assert done.stdout == "performance1500000performance1500000102\n"
+    assert done.stdout == 2 * "performance15000001500000" + "102\n"
     assert contents(machine) == before
 
 
@@ -294,6 +314,87 @@ def test_the_script_restores_when_a_setting_is_not_there(machine: Path) -> None:
     assert contents(machine) == [text for text in before if text != "60"]
 
 
+def test_a_choice_in_brackets_is_read_set_and_restored(tmp_path: Path) -> None:
+    file = write_files(tmp_path, {"sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never"})
+    file = file / "sys/kernel/mm/transparent_hugepage/enabled"
+    done = run_script(export({"transparent_hugepages": "never"}, "shell"), tmp_path, "cat", str(file))
+    assert (done.returncode, done.stdout) == (0, "never"), done.stderr
+    assert file.read_text() == "madvise"
+
+
+def test_processors_go_off_line_before_clocks_are_set_and_the_upper_limit_is_the_first() -> None:
+    configuration: dict[str, Level | None] = {
+        "vm.swappiness": 1,
+        "cpu_freq_hz": 2e9,
+        "cpu12_online": False,
+        "smt": False,
+    }
+    lines = export(configuration, "shell").text.splitlines()
+    set_files = [re.sub(r".*/", "", line.split(";")[0]) for line in lines if re.match("set_file /|for file in", line)]
+    assert set_files == ["control off", "online 0", "scaling_max_freq", "scaling_min_freq", "swappiness 1"]
+    assert "set_file /sys/devices/system/cpu/cpu12/online 0" in lines
+
+
+def test_a_quota_and_processors_stand_before_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("systemd-run", "taskset"):
+        program = tmp_path / name
+        program.write_text('#!/bin/sh\nprintf "%s " "${0##*/}" "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = run_script(export({"cpus": "0-1", "cpu_quota": 1.5}, "shell"), tmp_path, "true")
+    assert done.stdout == "systemd-run --quiet --scope --property=CPUQuota=150% taskset -c 0-1 true "
+
+
+def test_an_allocator_is_loaded_before_the_command_if_it_is_there(tmp_path: Path) -> None:
+    exported = export({"allocator": "jemalloc", "LD_PRELOAD": ""}, "shell")
+    script = exported.text.replace("/usr/lib /usr/lib64 /usr/local/lib /lib /usr/lib/*-linux-gnu*", str(tmp_path))
+    assert script != exported.text
+    moved = replace(exported, files={"run_with_settings.sh": script})
+    done = run_script(moved, tmp_path, "true")
+    assert done.returncode == 3 and "libjemalloc.so is not there" in done.stderr
+    (tmp_path / "libjemalloc.so.2").touch()
+    done = run_script(moved, tmp_path, "sh", "-c", "echo $LD_PRELOAD")
+    assert done.stdout == f"{tmp_path}/libjemalloc.so.2\n"
+    assert export({"allocator": "system"}, "shell").expressed == ("allocator",)
+
+
+def built_in_actuators(root: Path) -> dict[str, Actuator]:
+    """Every built-in actuator on a machine that has what it sets, by its name in the registry."""
+    server, tx2 = trees.server(root / "server"), trees.tx2(root / "tx2")
+    (root / "nvpmodel").mkdir()
+    return {
+        "affinity": CpuAffinity(),
+        "allocator": Allocator({"jemalloc": root, "mimalloc": root, "tcmalloc": root}),
+        "cpu_quota": CpuQuota(),
+        "cpufreq": CpuFrequency(server),
+        "devfreq": JetsonClocks(tx2),
+        "environment": EnvironmentVariables(),
+        "hotplug": CpuHotplug(tx2),
+        "hugepages": HugePages(server),
+        "nvml": NvmlSettings(FakeNvml()),
+        "nvpmodel": PowerMode(*fake_nvpmodel(root / "nvpmodel")),
+        "opml19": Opml19Profile(tx2),
+        "smt": Smt(server),
+    }
+
+
+def test_every_option_of_every_actuator_is_in_the_script_or_has_its_reason(tmp_path: Path) -> None:
+    actuators = built_in_actuators(tmp_path)
+    assert actuators.keys() == BUILTIN.keys(), "a new actuator: say in the table of the shell what it sets"
+    reasons = set(REASONS["shell"])
+    for name, actuator in actuators.items():
+        assert actuator.options, name
+        for option in actuator.options:
+            for level in option.levels or option.bounds:
+                exported = export({option.name: level}, "shell")
+                if option.name in REASONS["shell"]:
+                    assert exported.not_expressed == {option.name: REASONS["shell"][option.name]}
+                    reasons.discard(option.name)
+                else:
+                    assert exported.expressed == (option.name,), (option.name, level, exported.not_expressed)
+    assert not reasons, "reasons for options that no actuator has"
+
+
 def test_the_script_wants_a_command(machine: Path) -> None:
     done = run_script(export(SETTINGS, "shell"), machine)
     assert done.returncode == 2 and "usage" in done.stderr
@@ -307,7 +408,7 @@ def test_the_script_chooses_processors(tmp_path: Path) -> None:
 
 def test_no_level_escapes_from_the_script(machine: Path) -> None:
     nasty = {
-        "cpu_governor": f"$(touch {machine}/hit)",
+        "governor": f"$(touch {machine}/hit)",
         "A": f"`touch {machine}/hit`",
         "vm.swappiness": "'; touch hit; '",
     }

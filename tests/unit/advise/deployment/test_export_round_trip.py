@@ -219,7 +219,7 @@ def test_the_shell_reads_every_script(target: str, tmp_path: Path) -> None:
         "kv_cache_dtype": nasty,
         "OMP_PROC_BIND": nasty,
         "cpus": "0-1",
-        "cpu_governor": nasty,
+        "governor": nasty,
     }
     for path in export(configuration, target, network=nasty).write(tmp_path):
         if path.suffix == ".sh":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from perfport.advise.recommendation.recommend import recommend
 from perfport.advise.recommendation.seeking import MAX_SCREENED
@@ -136,6 +137,24 @@ def test_a_space_too_large_to_enumerate_is_searched() -> None:
     assert found[0].predicted == 1
     assert [one.predicted for one in found] == sorted(one.predicted for one in found)
     assert recommend(model, candidates=space, n=3) == found
+
+
+@pytest.mark.parametrize("n_options", [4, 7, 12])
+def test_what_is_not_allowed_is_left_out_of_spaces_of_any_size(n_options: int) -> None:
+    space = Space([Option(name=f"o{i}", type="ordinal", values=(1, 2, 3, 4, 5)) for i in range(n_options)])
+    model = Planted(lambda f: f.sum(axis=1))
+
+    def allowed(frame: pd.DataFrame) -> NDArray[np.bool_]:
+        return np.asarray((frame["o0"] > 2) & (frame.drop(columns="o0") > 1).any(axis=1))
+
+    found = recommend(model, candidates=space, n=3, allowed=allowed)
+    assert [one.predicted for one in found] == [n_options + 3] * 3
+    assert allowed(space.frame([one.configuration for one in found])).all()
+    frame = space.sample(200, np.random.default_rng(0))
+    (best,) = recommend(model, candidates=frame, allowed=allowed)
+    assert best.predicted == frame[allowed(frame)].sum(axis=1).min()
+    with pytest.raises(NotEnoughDataError, match="no configuration is left to choose from"):
+        recommend(model, candidates=space, allowed=lambda frame: np.zeros(len(frame), dtype=bool))
 
 
 def test_a_continuous_option_is_searched() -> None:

@@ -103,6 +103,18 @@ def test_candidates_may_be_a_frame() -> None:
     assert type(found.offers[0].configuration["o0"]) is int
 
 
+def test_what_is_not_allowed_is_not_offered() -> None:
+    for candidates in (digits(3), digits(8), pd.concat(list(digits(3).enumerate()), ignore_index=True)):
+        for goal in ("minimise latency", "minimise latency and energy"):
+            found = trade_off(
+                [FAST, FRUGAL][: goal.count("latency") + goal.count("energy")],
+                candidates=candidates,
+                goal=goal,
+                allowed=lambda frame: (frame["o0"] < 3).to_numpy(),
+            )
+            assert {offer.configuration["o0"] for offer in found.offers} <= {1, 2}
+
+
 @pytest.mark.slow
 def test_a_screened_front_is_nearly_the_exact_one() -> None:
     space = digits(8)

@@ -141,6 +141,7 @@ def test_rows_that_are_known_to_be_noisy_count_less() -> None:
     known = replace(dataset(rows, after), log_se={TIME.name: se})
     before = dataset(rows, law(rows))
     found, told = check_regression(before, dataset(rows, after)), check_regression(before, known)
+    assert told.common_factor is not None and found.common_factor is not None
     assert told.common_factor == pytest.approx(1.2, abs=0.02)
     assert abs(told.common_factor - 1.2) < abs(found.common_factor - 1.2)
     assert (told.clauses[0].upper_pct - told.clauses[0].lower_pct) < 10.0
@@ -190,6 +191,34 @@ def test_configurations_that_no_longer_run_are_counted_and_named() -> None:
     assert not check.passed and len(check.failures) == 2
     assert "no longer runs: threads=" in str(check)
     assert check_regression(before, after, rule="failures > 10%").passed
+
+
+def test_the_share_of_failures_is_of_what_used_to_run() -> None:
+    rows = pd.concat(SPACE.enumerate(), ignore_index=True)
+    status = np.full(36, "ok", dtype="U9")
+    status[[0, 1, 30]] = "failed"
+    after = replace(dataset(rows, law(rows)), status=status)
+    check = check_regression(dataset(rows[:12], law(rows[:12])), after, rule="failures > 10%")
+    assert check.clauses[0].estimate_pct == pytest.approx(100 * 2 / 12)
+    assert not check.passed and len(check.failures) == 2
+
+
+@pytest.mark.parametrize("n_left", [0, 3])
+def test_a_version_that_hardly_runs_fails_by_its_failures(n_left: int) -> None:
+    rows = SPACE.sample(20, np.random.default_rng(14))
+    status = np.full(20, "failed", dtype="U9")
+    status[:n_left] = "ok"
+    before, after = dataset(rows, law(rows)), replace(dataset(rows, law(rows)), status=status)
+    check = check_regression(before, after, rule="p90 slowdown > 10% or failures > 50%")
+    assert not check.passed and check.n_configurations == 20 and len(check.failures) == 20 - n_left
+    assert check.reason.startswith("rule 'p90 slowdown > 10% or failures > 50%' holds with probability 1.00 over 20")
+    assert f"{n_left} configuration(s) ran in the new version" in check.notes[0]
+    root = ET.fromstring(junit_xml([check]))  # noqa: S314  # written a line above
+    assert root.attrib["failures"] == "1"
+    assert json.loads(json.dumps(check.to_dict(), allow_nan=False))["common_factor"] is None
+    for open_rule in ("p90 slowdown > 10%", "failures > 50% and p90 slowdown > 10%", "failures > 100%"):
+        with pytest.raises(NotEnoughDataError, match="at least 4"):
+            check_regression(before, after, rule=open_rule)
 
 
 def test_rules_join_clauses() -> None:

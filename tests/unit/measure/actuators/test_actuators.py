@@ -266,16 +266,15 @@ def test_a_quota_really_limits_this_process() -> None:
         pytest.skip(availability.reason)
     before = read_text(Path("/proc/self/cgroup"))
     throttled = 0
-    with applied([actuator], {"cpu_quota": 0.2}) as back:
-        assert back == actuator.read() == {"cpu_quota": 0.2}
+    # The smallest quota, and half a minute: even on a loaded machine some period leaves us a hundredth of a second.
+    with applied([actuator], {"cpu_quota": 0.1}) as back:
+        assert back == actuator.read() == {"cpu_quota": 0.1}
         group = Path(actuator.state(["cpu_quota"])["home"])
-        begin_s, cpu_begin_s = time.monotonic(), time.process_time()
-        while not throttled and time.monotonic() < begin_s + 10:
+        begin_s = time.monotonic()
+        while not throttled and time.monotonic() < begin_s + 30:
             sum(range(100_000))
             throttled = dict(_words(line) for line in read_text(group / "cpu.stat").splitlines())["nr_throttled"]
-        share = (time.process_time() - cpu_begin_s) / (time.monotonic() - begin_s)
-    # On a machine so busy that it leaves us less than the quota, there is nothing to throttle.
-    assert throttled or share < 0.2
+    assert throttled
     assert read_text(Path("/proc/self/cgroup")) == before
     assert not group.exists()
 

@@ -111,7 +111,13 @@ def test_options_of_the_machine_join_those_of_the_system() -> None:
         ({"system": "synthetc"}, UnknownPluginError, "did you mean 'synthetic'"),
         ({"system": "no.such:Thing"}, UnknownPluginError, "cannot be imported"),
         ({"system": "perfport.errors:Thing"}, UnknownPluginError, "cannot be imported"),
+        (
+            {"system": "perfport_broken:Thing"},
+            UsageError,
+            "'perfport_broken:Thing' cannot be imported: SyntaxError: .*line 1",
+        ),
         ({"settings": {"n_option": 3}}, UsageError, "does not take these settings"),
+        ({"settings": {"effects": [1, 2]}}, UsageError, "'synthetic' does not take these settings: AttributeError: 'l"),
         ({"network": "ppocr_det"}, UsageError, "does not take these settings"),
         ({"levels": {"option_9": (1,)}}, SpaceError, "unknown option 'option_9'"),
         ({"levels": {"option_2": (3,)}}, UsageError, "environment 'x', levels of 'option_2': 3 is not possible"),
@@ -131,6 +137,11 @@ def test_options_of_the_machine_join_those_of_the_system() -> None:
             UsageError,
             "keep one of the two",
         ),
+        (
+            {"options": ("option_2",)},
+            UsageError,
+            r"'option_2' is an option of system 'synthetic', which vary anyway; .* levels: {option_2: \[1, 2\]}",
+        ),
         ({"options": ("warp_factor",)}, UsageError, "no actuator sets warp_factor"),
         ({"options": {"affinity": ("0",)}}, UsageError, "'affinity' must be an option with at least one level"),
         ({"options": {"cpus": ()}}, UsageError, "'cpus' must be an option with at least one level"),
@@ -139,8 +150,10 @@ def test_options_of_the_machine_join_those_of_the_system() -> None:
     ],
 )
 def test_what_cannot_be_measured_is_told_before_it_is_tried(
-    fields: dict[str, object], error: type[PerfError], told: str
+    fields: dict[str, object], error: type[PerfError], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "perfport_broken.py").write_text("def broken(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(error, match=told):
         rig_of(EnvironmentSpec(**({"name": "x", "system": "synthetic"} | fields)))
 

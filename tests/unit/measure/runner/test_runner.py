@@ -14,6 +14,7 @@ import pytest
 
 from perfport.data.measurement import Status
 from perfport.errors import MeasurementError
+from perfport.measure.actuators import BUILTIN
 from perfport.measure.base import Outcome
 from perfport.measure.machine.scratch import remove_abandoned
 from perfport.measure.protocol import Protocol
@@ -23,6 +24,7 @@ from perfport.measure.runner.runner import OutOfTimeError, Runner
 from perfport.measure.runner.strays import end_abandoned
 from perfport.measure.systems.command import CommandSystem
 from perfport.measure.systems.synthetic import SyntheticSystem
+from perfport.space.options import Level
 from perfport.testing.fakes import FakeMeter, FaultySystem
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests look into /proc")
@@ -202,6 +204,18 @@ def test_a_system_that_cannot_start_stops_the_campaign(tmp_path: Path) -> None:
         runner.measure(make_rig("here", Local()), {"fault": "none"})
 
 
+@pytest.mark.parametrize("actuators", [{}, {"OMP_NUM_THREADS": 1}, {"boost": True}])
+def test_what_is_fixed_around_a_system_is_not_blamed_for_one_that_cannot_start(
+    actuators: dict[str, Level], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Local(FaultySystem):
+        """Cannot be imported by the child: it lives in a function."""
+
+    monkeypatch.setitem(BUILTIN, "fake", "perfport.testing.fakes:FakeActuator")  # acts on the machine
+    with Runner(QUICK) as runner, pytest.raises(MeasurementError, match="system 'faulty' cannot be started"):
+        runner.measure(make_rig("here", Local(), actuators=actuators), {"fault": "none"})
+
+
 def test_children_are_replaced_after_their_share_and_none_is_left() -> None:
     protocol = QUICK.model_copy(update={"configurations_per_child": 2})
     with Runner(protocol) as runner:
@@ -246,6 +260,34 @@ def test_meters_outside_are_read_in_a_window_of_their_own_per_input() -> None:
     assert "idle_baseline" in str(outcome.conditions["meters"])
 
 
+def test_what_is_raised_while_meters_are_read_is_the_reason(tmp_path: Path) -> None:
+    mark = tmp_path / "metered"
+
+    class Marking(FakeMeter):
+        """Lets the system know that it is being read."""
+
+        def start(self) -> None:
+            super().start()
+            mark.touch()
+
+        def stop(self) -> dict[str, float]:
+            mark.unlink()
+            return dict(super().stop())
+
+    code = f"import pathlib, sys; pathlib.Path({str(mark)!r}).exists() and sys.exit('too hot'); print('{{}}')"
+    space = {"options": [{"name": "n", "type": "ordinal", "values": [1, 2]}]}
+    system = CommandSystem(["${python}", "-c", code, "${n}"], space, properties={})
+    meter = Marking()
+    with Runner(QUICK, meters=[meter]) as runner:
+        outcome = runner.measure(make_rig("here", system), {"n": 1})
+    assert (outcome.status, outcome.reason) == (
+        Status.FAILED,
+        "MeasurementError: the program ended with exit code 1: too hot",
+    )
+    assert not outcome.repetitions
+    assert meter.windows == 2  # no meter goes on reading; the idle machine was the first
+
+
 def test_absent_meters_are_recorded_with_their_reason(rig: Rig) -> None:
     with Runner(QUICK, meters=[FakeMeter(absent="no counter here")]) as runner:
         outcome = runner.measure(rig, {"fault": "none"})
@@ -273,6 +315,17 @@ def test_what_a_killed_child_had_in_temporary_folders_goes_with_it() -> None:
         assert "killed by SIGKILL" in outcome.reason
         assert folders_of(os.getpid()) == begin
     assert len(folders_of(os.getpid())) == len(begin) - 1
+
+
+def test_a_child_that_dies_by_a_signal_without_a_name_is_an_outcome() -> None:
+    system = CommandSystem(
+        ["${python}", "-c", "import os; os.kill(os.getppid(), ${n})"],
+        {"options": [{"name": "n", "type": "ordinal", "values": [40, 41]}]},
+    )
+    with Runner(QUICK) as runner:
+        outcome = runner.measure(make_rig("here", system), {"n": 40})
+        assert outcome.status is Status.FAILED
+        assert "crashed with signal 40" in outcome.reason
 
 
 def test_a_child_whose_runner_is_killed_ends_by_itself() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,17 @@ def test_options_reach_arguments_variables_and_files_and_numbers_come_back_in_si
     ]
 
 
+def test_numbers_and_booleans_that_yaml_makes_are_the_texts_they_were_written_as() -> None:
+    written: dict[str, Any] = {"SPIN": 1, "OMP_DYNAMIC": False}
+    system = echo(environment=written, files={"a/told.json": '{"threads": ${threads}}', "b": 2.5})
+    assert system.settings["environment"] == {"SPIN": "1", "OMP_DYNAMIC": "false"}
+    assert system.settings["files"]["b"] == "2.5"
+    with system.open({}, {"side": 64}) as session:
+        session.run_once()
+        assert session._answer["variable"] == "1"  # type: ignore[attr-defined]
+    assert system.facets() == CommandSystem(**system.settings).facets()
+
+
 def test_what_is_left_out_is_at_its_default_and_inactive_where_its_condition_says_so() -> None:
     space = echo().space()
     assert completed(space, {}, "command") == {"threads": 2, "spin": True, "backoff": 7}
@@ -102,6 +114,11 @@ QUICK = Protocol(min_repetitions=1, max_repetitions=2, min_time_s=0, warm_up_run
         ("print([1, 2])", r"no JSON object; its last line is '\[1, 2\]'"),
         ("import sys; sys.exit('cannot open the device')", "ended with exit code 1: cannot open the device"),
         ("import os; os.kill(os.getpid(), 11)", "crashed with SIGSEGV"),
+        pytest.param(
+            "import os; os.kill(os.getpid(), 40)",
+            "crashed with signal 40",  # real-time signals have no names
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="there are real-time signals on Linux only"),
+        ),
         ("print('{\"time\": 1}')", "has no 'inference_time_s'; at 'inference_time_s' there is time"),
         ('print(\'{"inference_time_s": "fast"}\')', "'inference_time_s' is 'fast', not a number"),
         ("print('{\"inference_time_s\": NaN}')", "not a finite number"),
@@ -118,6 +135,40 @@ def test_what_goes_wrong_is_an_outcome_with_its_reason(code: str, told: str) -> 
     outcome = measure_in_session(system, {}, {}, protocol=QUICK)
     assert outcome.status is Status.FAILED
     assert re.search(told, outcome.reason), outcome.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a program has a process group of its own on Linux only")
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_a_program_has_started_ends_with_it(tmp_path: Path, ends: bool) -> None:
+    sleeper = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
+    code = (
+        f"import os, subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {sleeper!r}])\n"
+        f"while not os.path.exists({str(tmp_path / 'pid')!r}) or not os.path.getsize({str(tmp_path / 'pid')!r}):\n"
+        "    time.sleep(0.01)\n"
+        f"print('{{}}', flush=True); {'sys.exit()' if ends else 'time.sleep(3600)'}"
+    )
+    space = {"options": [{"name": "level", "type": "integer", "values": [1]}]}
+    # A program that never ends has a second to start the other one.
+    command = [sys.executable, "-c", code, "${level}"]
+    system = CommandSystem(command, space, properties={}, timeout_s=20 if ends else 1)
+    with system.open({}, {}) as session:
+        if ends:
+            session.run_once()
+        else:
+            with pytest.raises(MeasurementError, match="took longer than 1 s"):
+                session.run_once()
+    status = Path("/proc", (tmp_path / "pid").read_text(), "status")
+    deadline = time.monotonic() + 10
+    while is_running(status) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_running(status)
+
+
+def is_running(status: Path) -> bool:
+    try:
+        return "State:\tZ" not in status.read_text()
+    except OSError:
+        return False
 
 
 def test_a_shell_is_never_asked(tmp_path: Path) -> None:
@@ -147,6 +198,16 @@ def test_what_would_be_measured_in_vain_is_told_before_the_first_run(changes: di
     ("changes", "told"),
     [
         ({"command": []}, "give a list of texts"),
+        ({"command": "sh run.sh"}, r"command 'sh run.sh': give a list of texts, the program first, such as \[sh, run"),
+        ({"command": ["sh", 1]}, "give a list of texts"),
+        ({"command": 3}, "give a list of texts"),
+        ({"environment": {"A": None}}, "environment: 'A' is None; give a text, a number, true or false"),
+        ({"environment": {"A": [1]}}, r"environment: 'A' is \[1\]"),
+        ({"environment": ["A=1"]}, "give names with their texts"),
+        ({"environment": {1: "x"}}, "give names with their texts"),
+        ({"files": {"a.json": {"x": 1}}}, "files: 'a.json' is {'x': 1}; give a text"),
+        ({"timeout_s": "soon"}, "timeout_s is 'soon'; give a positive number of seconds"),
+        ({"timeout_s": 0}, "timeout_s is 0; give a positive number"),
         ({"files": {"../x": ""}}, "no name inside the folder"),
         ({"files": {"/etc/x": ""}}, "no name inside the folder"),
         ({"maximise": ["speed"]}, "'speed' is not among the properties"),

@@ -168,6 +168,14 @@ def test_a_token_is_read_from_the_environment_and_kept_nowhere(address: str, mon
     assert "a secret" not in json.dumps([system.settings, system.facets()])
 
 
+@pytest.mark.parametrize("name", ["Authorization", "proxy-authorization", "COOKIE", "X-Api-Key", "x-auth-token"])
+def test_a_header_that_would_be_stored_with_its_secret_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' holds a secret.* token_variable") as caught:
+        HttpSystem("http://127.0.0.1:9/", SPACE, body=BODY, headers={"Accept": "text/plain", name: "s3cr3t"})
+    assert "s3cr3t" not in str(caught.value)
+    assert HttpSystem("http://127.0.0.1:9/", SPACE, body=BODY, headers={"X-Tokens": "7"}).settings["headers"]
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [
@@ -206,6 +214,22 @@ def test_a_load_that_is_none_is_told(workload: dict[str, Fact], told: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        (["python", "serve.py"], "server .*: give a mapping, such as"),
+        ({"command": ["python"], "start_timeout_s": "soon"}, "server: start_timeout_s is 'soon'; give a positive"),
+        ({"command": "python serve.py"}, "server: command 'python serve.py': give a list of texts"),
+        ({"command": ["python"], "environment": {"A": None}}, "server: environment: 'A' is None"),
+        ({"command": ["python"], 3: 4}, "server: unknown key '3'"),
+        ({"ready": "/"}, "server: 'command' is missing"),
+    ],
+)
+def test_a_server_that_cannot_be_started_as_told_is_refused(server: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        HttpSystem("http://127.0.0.1:${port}/", SPACE, body=BODY, server=server)
+
+
+@pytest.mark.parametrize(
     ("command", "told"),
     [
         (["-c", "import sys; sys.exit('no such model')"], "the server ended with exit code 1: no such model"),
@@ -217,6 +241,30 @@ def test_a_server_that_does_not_come_up_is_told(command: list[str], told: str) -
     system = HttpSystem("http://127.0.0.1:${port}/", SPACE, body=BODY, server=server)
     with pytest.raises(MeasurementError, match=told):
         readings_of(system, {}, {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a program has a process group of its own on Linux only")
+def test_the_workers_of_a_server_end_with_it(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys, time; sleeper = [sys.executable, '-c', 'import time; time.sleep(3600)']; "
+        "print('pid', subprocess.Popen(sleeper).pid, flush=True); time.sleep(0.2); sys.exit(1)"
+    )
+    server = {"command": [sys.executable, "-c", code, "${port}"]}
+    system = HttpSystem("http://127.0.0.1:${port}/", SPACE, body=BODY, server=server)
+    with pytest.raises(MeasurementError, match="ended with exit code 1: pid") as caught:
+        readings_of(system, {}, {})
+    worker = Path("/proc", str(caught.value).split()[-1])
+    deadline = time.monotonic() + 10
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_running(worker)
+
+
+def is_running(process: Path) -> bool:
+    try:
+        return "State:\tZ" not in (process / "status").read_text()
+    except OSError:
+        return False
 
 
 def served_network(path: str, **settings: Any) -> HttpSystem:
