@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from tests.unit.data.samples import BOARD, TIME, measurement
 from perfport.data.environment import Environment
 from perfport.data.measurement import Measurement, Property, Status, configuration_key
 from perfport.data.store import Store
+from perfport.data.tables import SystemTables, read_tables, write_tables
 from perfport.errors import NotEnoughDataError, StoreError
 from perfport.space.options import Option
 from perfport.space.space import Space
@@ -222,6 +224,23 @@ def test_numbers_of_two_protocols_are_never_mixed(store: Store) -> None:
     assert len(store.dataset("board", protocol="long")) == 1
     with pytest.raises(NotEnoughDataError, match="no measurements of campaign"):
         store.dataset("board", protocol="none")
+
+
+LIMITED = samples.CARD | {"outcome_column": "outcome"}
+LIMITED_ROWS = f"threads,mode,{TIME},outcome\n1,none,0.9,ok\n2,NA,2.0,timed_out\n4,fast,,timed_out\n1,fast,,failed\n"
+
+
+def test_limits_of_time_outs_survive_import_and_export(store: Store, tmp_path: Path) -> None:
+    tables = read_tables(samples.table_folder(tmp_path / "in", card=LIMITED, files={"board.csv": LIMITED_ROWS}))
+    assert store.import_tables(tables) == 4
+    write_tables(tmp_path / "out", SystemTables.of("sample", [store.dataset("board")]))
+    for dataset in (store.dataset("board"), read_tables(tmp_path / "out").environments["board"]):
+        assert dataset.status.tolist() == ["ok", "timed_out", "timed_out", "failed"]
+        np.testing.assert_array_equal(dataset.responses[TIME], [0.9, 2.0, np.nan, np.nan])
+    store.export_rows(tmp_path / "rows.csv")
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert rows["status"].tolist() == ["ok", "timed_out", "timed_out", "failed"]
+    np.testing.assert_array_equal(rows["value"], [0.9, 2.0, np.nan, np.nan])
 
 
 @lasting

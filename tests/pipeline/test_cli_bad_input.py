@@ -226,6 +226,24 @@ def test_a_failed_import_keeps_what_is_in_the_store(folder: Path, capsys: pytest
     assert len((folder / "rows.csv").read_text().splitlines()) == 1 + 12
 
 
+def test_time_outs_are_lower_bounds_from_tables_and_from_a_store(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / CARD_FILE).write_text(CARD + "outcome_column: outcome\n")
+    rows = "1,none,4.0,ok\n2,none,2.5,ok\n4,none,2.0,timed_out\n1,fast,3.0,ok\n2,fast,,failed\n"
+    for name in ("here", "there"):
+        (folder / f"tables/{name}.csv").write_text("threads,mode,time_s,outcome\n" + rows)
+    assert run(["import", "tables", "--store", "s.db"]) == 0
+    for data in ("tables", "s.db"):
+        capsys.readouterr()
+        assert run(["transfer", "--data", data, "-s", "here", "-t", "there", "-p", "time_s", "-n", "5"]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "target 'there': 1 of 5 rows timed out and are lower bounds" in said
+        assert "threads=4 mode=none >= 2.00 s" in said
+        assert "threads=2 mode=fast failed" in said
+        assert "nan" not in said
+
+
 @pytest.mark.parametrize("arguments", [["mesure"], ["import", "nowhere"], ["predict", "nowhere.perfport"]])
 def test_the_command_itself_exits_with_one_line(arguments: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "perfport", *arguments]

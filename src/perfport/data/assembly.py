@@ -30,7 +30,8 @@ def dataset_of(
     the blocks say of themselves; with one block it is what the measurement says of itself (or its
     repetitions, if it says nothing) and leaves out what differs from run to run. Only measurements
     that stand count, see `standing`: none graded D beside a better one. A configuration of which no
-    block is ok has NaN responses and its first other outcome as status.
+    block is ok has its first other outcome as status, and as responses the lower bounds that a time-out
+    says, else NaN.
 
     Args:
         measurements: Of one environment; several blocks of one configuration are replicates.
@@ -48,8 +49,8 @@ def dataset_of(
         groups.setdefault(configuration_key(measurement.configuration), []).append(measurement)
     blocks = list(groups.values())
     names = list(dict.fromkeys(name for measurement in measurements for name in measurement.repetitions))
-    if not names:
-        first = next(measurement for measurement in measurements)
+    if all(measurement.status is not Status.OK for measurement in measurements):
+        first = measurements[0]
         raise NotEnoughDataError(
             f"environment '{first.environment.name}': none of {len(measurements)} measurements is ok; "
             f"the first is {first.status}: {first.reason}"
@@ -73,13 +74,14 @@ def dataset_of(
 def measurements_of(dataset: Dataset, *, protocol: str = TABLE_PROTOCOL) -> Iterator[Measurement]:
     """Yield one measurement a row, with one repetition a property; replicate rows become blocks.
 
-    A property that a row does not have is absent.
+    A property that a row does not have is absent. The response of a row that timed out is its limit, and kept.
     """
     seen: dict[str, int] = {}
     reasons = None if dataset.notes is None or "reason" not in dataset.notes else dataset.notes["reason"]
     for row, configuration in enumerate(_configurations(dataset)):
         status = Status(str(dataset.status[row]))
-        values = {name: float(column[row]) for name, column in dataset.responses.items()} if status is Status.OK else {}
+        has_values = status in (Status.OK, Status.TIMED_OUT)
+        values = {name: float(column[row]) for name, column in dataset.responses.items()} if has_values else {}
         present = {name: np.array([value]) for name, value in values.items() if np.isfinite(value)}
         if status is Status.OK and not present:
             continue  # nothing was measured and nothing went wrong: there is nothing to tell
@@ -91,7 +93,7 @@ def measurements_of(dataset: Dataset, *, protocol: str = TABLE_PROTOCOL) -> Iter
             environment=dataset.environment,
             status=status,
             repetitions=present,
-            absent={name: "the table has no value" for name in values if name not in present},
+            absent={name: "the table has no value" for name in values if name not in present and status is Status.OK},
             cost_s=cost_s if np.isfinite(cost_s) else 0.0,
             reason="" if status is Status.OK else str(reasons[row] if reasons is not None else "") or "as published",
             log_se={
@@ -114,7 +116,9 @@ def inferred_space(measurements: Sequence[Measurement], *, name: str = "") -> Sp
 
 def _folded(group: Sequence[Measurement], name: str) -> tuple[float, float]:
     """Return (response, standard error of its logarithm) of one property, NaN where there is none."""
-    found = [measurement for measurement in group if name in measurement.repetitions]
+    # As in `fold_replicates`: bounds count only where nothing ended well, and then the first.
+    ok = [measurement for measurement in group if measurement.status is Status.OK]
+    found = [measurement for measurement in ok or group[:1] if name in measurement.repetitions]
     if not found:
         return float("nan"), float("nan")
     medians = np.array([np.median(measurement.repetitions[name]) for measurement in found])
@@ -143,7 +147,8 @@ def _notes(blocks: Sequence[Sequence[Measurement]]) -> pd.DataFrame:
         "blocks_ok": [sum(measurement.status is Status.OK for measurement in group) for group in blocks],
         "blocks": [len(group) for group in blocks],
         "repetitions": [
-            sum(max(map(len, measurement.repetitions.values()), default=0) for measurement in group) for group in blocks
+            sum(max(map(len, found.repetitions.values())) for found in group if found.status is Status.OK)
+            for group in blocks
         ],
     }
     return pd.DataFrame(notes, dtype="str").assign(**counts)

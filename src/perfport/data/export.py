@@ -16,7 +16,9 @@ _ENDINGS = (".parquet", ".csv", ".csv.gz")
 
 
 def tidy_rows(measurements: Sequence[Measurement], units: Mapping[tuple[str, str], str]) -> pd.DataFrame:
-    """Return one row a repetition of a property; a measurement that is not ok has one row without a value.
+    """Return one row a repetition of a property; a measurement without any has one row without a value.
+
+    The values of a measurement that timed out are lower bounds; its `status` says so.
 
     Args:
         measurements: Of any environments.

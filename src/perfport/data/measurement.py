@@ -112,13 +112,15 @@ class Measurement:
     """What one configuration did in one environment.
 
     An illegal measurement cannot be made: numbers are finite and not negative, an outcome that is not
-    OK has a reason and no numbers. Two measurements are equal if all they state is equal.
+    OK has a reason, and no numbers unless it timed out: then they are lower bounds. Two measurements are
+    equal if all they state is equal.
 
     Attributes:
         configuration: Option -> level as *read back* after actuation; None for an inactive option.
         environment: Where it ran.
-        status: OK, INVALID, FAILED or TIMED_OUT; there are no repetitions unless OK.
-        repetitions: Property -> all repetitions, shape (r,), in the property's unit, read-only.
+        status: OK, INVALID, FAILED or TIMED_OUT.
+        repetitions: Property -> all repetitions, shape (r,), in the property's unit, read-only. Of a
+            measurement that timed out, how far each had come: lower bounds; it may have none.
         absent: Property -> why it was not measured (never a number in its place).
         cost_s: Wall time the measurement took in total, in seconds (charged to budgets on replay).
         conditions: Load, scheduling, clocks, temperature, versions; for diagnosis only.
@@ -157,7 +159,7 @@ class Measurement:
         repetitions = {name: _checked_repetitions(name, values) for name, values in self.repetitions.items()}
         object.__setattr__(self, "repetitions", repetitions)
         is_ok = self.status is Status.OK
-        if is_ok != bool(repetitions):
+        if is_ok != bool(repetitions) and self.status is not Status.TIMED_OUT:
             raise UsageError(f"a measurement that is '{self.status}' must {'' if is_ok else 'not '}have repetitions")
         if is_ok == bool(self.reason):
             raise UsageError(f"a measurement that is '{self.status}' must {'not ' if is_ok else ''}have a reason")

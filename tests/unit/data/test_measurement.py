@@ -53,6 +53,11 @@ def test_repetitions_are_read_only_copies() -> None:
         measurement.repetitions[samples.TIME][0] = 1.0
 
 
+def test_a_time_out_may_say_how_far_it_had_come() -> None:
+    stopped = Measurement({}, samples.BOARD, Status.TIMED_OUT, {samples.TIME: np.array([2.0])}, reason="too slow")
+    assert stopped.repetitions[samples.TIME].tolist() == [2.0]
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
