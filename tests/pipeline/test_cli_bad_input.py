@@ -1,5 +1,6 @@
 """What cannot be used as given: one line that names it, the documented exit code, and nothing lost."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -224,6 +225,29 @@ def test_a_failed_import_keeps_what_is_in_the_store(folder: Path, capsys: pytest
     capsys.readouterr()
     assert run(["export", "rows.csv"]) == 0
     assert len((folder / "rows.csv").read_text().splitlines()) == 1 + 12
+
+
+def test_what_an_import_leaves_out_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "tables/there.csv").write_text("threads,mode,time_s\n")
+    assert run(["import", "tables"]) == 0
+    assert capsys.readouterr().out == (
+        "toy: 6 new rows of 1 environment are in perfport.db\n"
+        "environment 'there' has no row, and so is not in the store\n"
+    )
+    (folder / TABLE).write_text(ROWS.replace("2.5", "2.6"))
+    assert run(["import", "tables", "-e", "here"]) == 0
+    difference = "environment 'here', threads=2 mode=none: time_s is 2.5 in the store and 2.6 in the table"
+    assert capsys.readouterr().out == (
+        "toy: 0 new rows of 1 environment are in perfport.db\n"
+        f"1 row differs from what is stored and was left as it is, the first: {difference}\n"
+        "add --replace to take what the tables say\n"
+    )
+    assert run(["import", "tables", "--replace", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows_new"], told["rows_differing"], told["rows_replaced"]) == (0, 1, 1)
+    assert (told["differences"], told["environments_without_rows"]) == ([difference], ["there"])
+    assert run(["import", "tables", "-e", "here", "--replace"]) == 0
+    assert capsys.readouterr().out == "toy: 0 new rows of 1 environment are in perfport.db\n"
 
 
 def test_time_outs_are_lower_bounds_from_tables_and_from_a_store(

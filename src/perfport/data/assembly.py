@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from perfport.data.dataset import Dataset
-from perfport.data.folding import folded_reading, log_standard_error
+from perfport.data.folding import counting_rows, folded_reading, log_standard_error
 from perfport.data.frames import infer_options, levels_of
 from perfport.data.measurement import Measurement, Property, Status, configuration_key, unit_of
 from perfport.data.standing import standing, worst_grade
@@ -71,30 +71,40 @@ def dataset_of(
     )
 
 
-def measurements_of(dataset: Dataset, *, protocol: str = TABLE_PROTOCOL) -> Iterator[Measurement]:
-    """Yield one measurement a row, with one repetition a property; replicate rows become blocks.
+def measurements_of(
+    dataset: Dataset, *, protocol: str = TABLE_PROTOCOL, readings: Dataset | None = None
+) -> Iterator[Measurement]:
+    """Yield one measurement a row; replicate rows become blocks.
 
     A property that a row does not have is absent. The response of a row that timed out is its limit, and kept.
+
+    Args:
+        dataset: The rows.
+        protocol: How they were measured.
+        readings: What the rows were folded from (see `folding.fold_replicates`), whose values are the
+            repetitions; without it a measurement has one repetition of a property.
     """
     seen: dict[str, int] = {}
+    sources, rows_of = dataset, [np.array([row]) for row in range(len(dataset))]
+    if readings is not None:
+        sources, rows_of = readings, counting_rows(readings)
     reasons = None if dataset.notes is None or "reason" not in dataset.notes else dataset.notes["reason"]
     for row, configuration in enumerate(_configurations(dataset)):
         status = Status(str(dataset.status[row]))
         has_values = status in (Status.OK, Status.TIMED_OUT)
-        values = {name: float(column[row]) for name, column in dataset.responses.items()} if has_values else {}
-        present = {name: np.array([value]) for name, value in values.items() if np.isfinite(value)}
+        values = {name: column[rows_of[row]] for name, column in sources.responses.items()} if has_values else {}
+        present = {name: found[np.isfinite(found)] for name, found in values.items() if np.isfinite(found).any()}
         if status is Status.OK and not present:
             continue  # nothing was measured and nothing went wrong: there is nothing to tell
         key = configuration_key(configuration)
         seen[key] = seen.get(key, -1) + 1
-        cost_s = float(dataset.cost_s[row])
         yield Measurement(
             configuration=configuration,
             environment=dataset.environment,
             status=status,
             repetitions=present,
             absent={name: "the table has no value" for name in values if name not in present and status is Status.OK},
-            cost_s=cost_s if np.isfinite(cost_s) else 0.0,
+            cost_s=float(dataset.cost_s[row]),
             reason="" if status is Status.OK else str(reasons[row] if reasons is not None else "") or "as published",
             log_se={
                 name: float(dataset.log_se[name][row]) for name in present if np.isfinite(dataset.log_se[name][row])

@@ -122,7 +122,8 @@ class Measurement:
         repetitions: Property -> all repetitions, shape (r,), in the property's unit, read-only. Of a
             measurement that timed out, how far each had come: lower bounds; it may have none.
         absent: Property -> why it was not measured (never a number in its place).
-        cost_s: Wall time the measurement took in total, in seconds (charged to budgets on replay).
+        cost_s: Wall time the measurement took in total, in seconds (charged to budgets on replay); NaN
+            where it was not recorded.
         conditions: Load, scheduling, clocks, temperature, versions; for diagnosis only.
         reason: Why it is not OK; empty otherwise.
         protocol: Key of the measuring protocol used.
@@ -166,8 +167,9 @@ class Measurement:
         both = sorted(set(repetitions) & set(self.absent))
         if both:
             raise UsageError(f"property '{both[0]}' is measured and absent; it can only be one of them")
-        if not (is_finite(self.cost_s) and self.cost_s >= 0):
-            raise UsageError(f"cost_s is {self.cost_s}; a cost is finite and not negative")
+        is_recorded = self.cost_s == self.cost_s  # not NaN
+        if is_recorded and not (is_finite(self.cost_s) and self.cost_s >= 0):
+            raise UsageError(f"cost_s is {self.cost_s}; a cost is finite and not negative, or NaN if not recorded")
         for name in ("block", "attempt"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; {name}s are counted from 0")
@@ -210,7 +212,7 @@ class Measurement:
             "status": str(self.status),
             "repetitions": {name: values.tolist() for name, values in self.repetitions.items()},
             "absent": dict(self.absent),
-            "cost_s": float(self.cost_s),
+            "cost_s": None if math.isnan(self.cost_s) else float(self.cost_s),
             "conditions": plain_json(self.conditions),
             "reason": self.reason,
             "protocol": self.protocol,
@@ -228,6 +230,7 @@ class Measurement:
         fields = dict(data) | {
             "environment": Environment.from_dict(data["environment"]),
             "repetitions": {name: np.array(values) for name, values in data["repetitions"].items()},
+            "cost_s": math.nan if data["cost_s"] is None else data["cost_s"],
         }
         return cls(**fields)
 

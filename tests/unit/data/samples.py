@@ -119,7 +119,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
         status=status,
         repetitions=measured,
         absent={name: reason for name, reason in absent.items() if name not in measured},
-        cost_s=draw(numbers),
+        cost_s=draw(st.one_of(numbers, st.just(float("nan")))),
         conditions=draw(st.dictionaries(names, st.one_of(texts, st.lists(numbers, max_size=2), facts), max_size=3)),
         reason="" if is_ok else draw(texts.filter(bool)),
         protocol=draw(names),
