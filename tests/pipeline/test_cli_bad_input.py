@@ -141,7 +141,20 @@ CASES: list[Case] = [
         ("datacard.yaml",),
     ),
     ("unknown option type", replaced(CARD_FILE, "ordinal", "odinal"), ["import", "tables"], 2, ("odinal", "ordinal")),
-    ("card without objectives", replaced(CARD_FILE, "objectives", "objectifs"), ["import", "tables"], 2, ("objecti",)),
+    (
+        "card without objectives",
+        replaced(CARD_FILE, "objectives", "objectifs"),
+        ["import", "tables"],
+        2,
+        ("'objectifs'", "did you mean 'objectives'"),
+    ),
+    (
+        "misspelt key of a card",
+        replaced(CARD_FILE, "title:", "repetition_colum:"),
+        ["import", "tables"],
+        2,
+        ("'repetition_colum'", "did you mean 'repetition_column'"),
+    ),
     (
         "file outside the folder",
         replaced(CARD_FILE, "file: here.csv", "file: ../here.csv"),

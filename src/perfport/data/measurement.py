@@ -230,8 +230,9 @@ class Measurement:
         fields = dict(data) | {
             "environment": Environment.from_dict(data["environment"]),
             "repetitions": {name: np.array(values) for name, values in data["repetitions"].items()},
-            "cost_s": math.nan if data["cost_s"] is None else data["cost_s"],
         }
+        if fields.get("cost_s", 0.0) is None:
+            fields["cost_s"] = math.nan
         return cls(**fields)
 
 

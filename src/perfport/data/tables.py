@@ -87,7 +87,7 @@ class SystemTables:
         properties: Name -> property; the same for all environments.
         environments: Name -> dataset.
         index_column: The column of the notes that identifies a row, "" if there is none.
-        metadata: What the card says beyond its schema (source, licence, known defects).
+        metadata: What the card says for people (source, licence, known defects, notes).
     """
 
     name: str
