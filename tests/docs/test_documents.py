@@ -8,6 +8,7 @@ import pytest
 from perfport.data.schema import Card
 from perfport.data.store import Store
 from perfport.measure.campaign import Campaign, run_campaign
+from perfport.space.space import Space
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,7 +75,14 @@ def test_yaml_blocks_are_campaigns_and_cards() -> None:
     assert "cpu_quota" in Campaign.from_yaml(knobs).environments[0].options
     for system in blocks(ROOT / "docs/systems.md", "yaml"):
         assert len(Campaign.from_yaml(system).rigs()) == 1
-    (card,) = blocks(ROOT / "docs/tables.md", "yaml")
+    card, keys, rules = blocks(ROOT / "docs/tables.md", "yaml")
     import yaml
 
     assert len(Card.model_validate(yaml.safe_load(card)).environments) == 2
+    told = Card.model_validate(yaml.safe_load(card) | yaml.safe_load(keys))
+    assert told.special_columns.keys() == {"index", "repetition", "outcome", "reason", "cost"}
+    space = Space.from_yaml(rules)
+    assert space.constants and space.to_configspace()
+    assert Card.model_validate(
+        yaml.safe_load(card) | {key: told for key, told in yaml.safe_load(rules).items() if key != "name"}
+    )

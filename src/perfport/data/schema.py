@@ -17,7 +17,7 @@ back, but never read by perfport; any other key is an error, since it is most li
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -31,6 +31,7 @@ from pydantic import (
     StrictStr,
     Tag,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -113,7 +114,8 @@ class OptionCard(_Part):
     """
 
     name: str = Field(min_length=1)
-    type: OptionType
+    # An editor must take what `_alias` takes.
+    type: Annotated[OptionType, WithJsonSchema({"type": "string", "enum": [*get_args(OptionType), *_TYPE_ALIASES]})]
     description: str = ""
     unit: str = ""
     group: str = ""

@@ -126,7 +126,8 @@ def test_units_in_words_are_taken_as_they_are() -> None:
 def test_the_json_schema_accepts_a_card_and_refuses_a_wrong_one() -> None:
     schema = card_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(samples.CARD, schema)
+    for card in (samples.CARD, changed("options", 0, type="bool", values=[0, 1]), changed("options", 0, type="int")):
+        jsonschema.validate(card, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(changed("options", 0, unt="s"), schema)
 
