@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 failure; 2 usage (an argument or a file that cannot be use
 3 environment (something this machine lacks); 130 interrupted. An error is one line on stderr.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,7 +14,7 @@ from typer.exceptions import TyperException
 
 from perfport.cli import advising, measuring, modelling, recommending, story, study, tables
 from perfport.cli.console import err
-from perfport.errors import PerfError
+from perfport.errors import PerfError, UsageError
 from perfport.version import __version__
 
 __all__ = ["app", "main", "run"]
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
+_WRONG_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 _INTERRUPTED_TEXT = "interrupted; the same command goes on where it stopped"
 
 
@@ -76,9 +78,17 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail(_INTERRUPTED_TEXT, INTERRUPTED)
     except OSError as error:
-        return _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1)
+        text = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        return _fail(text, UsageError.exit_code if _is_about_a_path(error) else PerfError.exit_code)
     # Typer turns Ctrl-C into this code; whoever stopped on request returns it as well.
     return _fail(_INTERRUPTED_TEXT, code) if code == INTERRUPTED else int(code or 0)
+
+
+def _is_about_a_path(error: OSError) -> bool:
+    """Return whether another path would do: one that is not there, may not be written, or is too long."""
+    if error.errno is None:
+        return type(error) is OSError  # pandas says so, in words, of a folder that is not there
+    return error.errno in _WRONG_PATH
 
 
 def _fail(message: str, code: int) -> int:

@@ -1,5 +1,6 @@
 """`import` and `export`: tables in and out of the store."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ __all__ = ["StoreOption", "export_tables", "import_tables"]
 StoreOption = Annotated[str, typer.Option("--store", help="SQLite file, or the URL of a database.")]
 
 _ROW_FILES = (".parquet", ".csv", ".csv.gz")
+# What people take for the ending of a file; `boards.v2` and `run-1.5` are folders.
+_OTHER_FILE = re.compile(r"\.([A-Za-z]{2,8}[0-9]?|h5|7z)$")
 
 
 def import_tables(
@@ -91,10 +94,19 @@ def export_tables(
     as_json: JsonFlag = False,
 ) -> None:
     """Write measurements from the store to files that any other tool reads."""
+    from perfport.data.table_writer import is_in_use
     from perfport.data.tables import SystemTables, write_tables
 
+    is_file = destination.name.endswith(_ROW_FILES)
+    if not is_file and _OTHER_FILE.search(destination.name) and not destination.is_dir():
+        raise UsageError(
+            f"{destination}: cannot export to a {destination.suffix} file; give a name ending in "
+            f"{', '.join(_ROW_FILES)}, or a folder (a name without an ending)"
+        )
+    if is_in_use(destination) and not overwrite:
+        raise UsageError(f"{destination}: exists; give another name, or add --overwrite to replace what is there")
     with store_to_read(store) as opened:
-        if destination.name.endswith(_ROW_FILES):
+        if is_file:
             if environment is not None and len(environment) > 1:
                 raise UsageError(
                     "rows are exported of one environment or of all; give --environment once, or not at all"
@@ -103,8 +115,6 @@ def export_tables(
                 raise UsageError(
                     f"--protocol was given, but {destination} holds rows of every protocol; its column 'protocol' tells"
                 )
-            if destination.exists() and not overwrite:
-                raise UsageError(f"{destination} exists; add --overwrite to replace it")
             n_rows = opened.export_rows(
                 destination, environment=environment[0] if environment else None, campaign=campaign
             )

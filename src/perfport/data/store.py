@@ -49,7 +49,7 @@ from perfport.data.records import (
     property_row,
 )
 from perfport.data.tables import SystemTables
-from perfport.errors import NotEnoughDataError, StoreError
+from perfport.errors import NotEnoughDataError, StoreUsageError
 from perfport.space.space import Space
 
 __all__ = ["CampaignRecord", "Store"]
@@ -182,7 +182,7 @@ class Store:
                 connection.execute(sa.update(CAMPAIGN).where(CAMPAIGN.c.id == known["id"]).values(spec=plain))
             elif spec != plain:
                 changed = sorted(key for key in {*spec, *plain} if spec.get(key) != plain.get(key))
-                raise StoreError(
+                raise StoreUsageError(
                     f"{self.where}: campaign '{name}' is known with another {', '.join(changed)}; "
                     "give the changed campaign another name",
                     name=name,
@@ -301,7 +301,7 @@ class Store:
             )
         protocols = sorted({measurement.protocol for measurement in found})
         if len(protocols) > 1:
-            raise StoreError(
+            raise StoreUsageError(
                 f"{self.where}: environment '{called(environment)}' was measured under {len(protocols)} protocols "
                 f"({', '.join(protocols)}), whose numbers do not compare; give protocol= or "
                 "campaign= (on the command line --protocol or --campaign)"
@@ -389,7 +389,7 @@ class Store:
             fingerprint = fingerprint_of(connection, environment, self.where)
             texts = stated_spaces(connection, fingerprint, self.where, campaign)
         if len(set(texts.values())) > 1:
-            raise StoreError(
+            raise StoreUsageError(
                 f"{self.where}: the campaigns {', '.join(texts)} measured in environment '{called(environment)}' "
                 "with different spaces; give space= or campaign= (on the command line --campaign)"
             )
@@ -415,7 +415,7 @@ class Store:
         for row in rows:
             unit = known[row["environment_fingerprint"], row["name"]]
             if unit != row["unit"]:
-                raise StoreError(
+                raise StoreUsageError(
                     f"{self.where}: property '{row['name']}' is stored in '{unit}', given in '{row['unit']}'; "
                     "convert it, or measure under another name",
                     property=row["name"],

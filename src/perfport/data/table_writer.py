@@ -24,9 +24,14 @@ from perfport.data.schema import CARD_FILE, card_text, check_metadata, read_card
 from perfport.errors import TableError
 from perfport.space.options import Option
 
-__all__ = ["TableFolder"]
+__all__ = ["TableFolder", "is_in_use"]
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
+
+
+def is_in_use(folder: Path) -> bool:
+    """Return whether something stands where tables would go."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class TableFolder:
         Raises:
             TableError: If the folder is in use, something cannot be expressed in a table, or the disk refuses.
         """
-        if not overwrite and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not overwrite and is_in_use(folder):
             raise TableError(
                 f"{folder}: exists and is not empty; give another folder, or overwrite=True", folder=folder
             )
