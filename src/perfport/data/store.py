@@ -341,7 +341,8 @@ class Store:
         n_new, changed, empty = 0, dict[Measurement, Measurement](), list[str]()
         for item in environments or tables.environments:
             dataset = tables.environments[item]
-            found = list(measurements_of(dataset, readings=tables.readings(item)))
+            readings = tables.readings(item)
+            found = list(measurements_of(dataset, readings=None if readings is dataset else readings))
             corrected = differing(found, self._imported(dataset.environment))
             n_new += self.append(
                 found,
