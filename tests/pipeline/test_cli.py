@@ -100,7 +100,7 @@ def test_an_environment_measured_under_two_protocols_is_used_by_naming_one(
     perfport("measure", "campaign.yaml")
     perfport("measure", "second.yaml")
     transfer = ["transfer", "-s", "before", "-t", "after", "--budget", "6"]
-    assert run(transfer) == 1
+    assert run(transfer) == 2
     told = capsys.readouterr().err
     assert "--protocol or --campaign" in told
     protocol = told.split("protocols (")[1].split(",")[0]

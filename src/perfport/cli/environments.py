@@ -14,7 +14,7 @@ from perfport.cli.console import err
 from perfport.data.dataset import Dataset
 from perfport.data.store import Store
 from perfport.data.tables import SystemTables, read_tables
-from perfport.errors import StoreError, UsageError
+from perfport.errors import StoreUsageError, UsageError
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 from perfport.space.space import Space

@@ -113,7 +113,7 @@ def transfer(
             {
                 "model": model,
                 "property": built.property,
-                "rows": chosen.configurations.assign(**{property: chosen.responses[property]}),
+                "rows": chosen.configurations.assign(**{property: chosen.responses[property], "status": chosen.status}),
                 "verdict": built.verdict,
                 "gain": built.verdict.gain,
                 "errors_on_unseen_rows": checked,
