@@ -100,7 +100,10 @@ def measure(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be measured.")] = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Run a campaign; stopped in any way, the same command goes on where it stopped."""
+    """Run a campaign; stopped in any way, the same command goes on where it stopped.
+
+    Exits with 1 when nothing that was measured is ok.
+    """
     from perfport.measure.campaign import Campaign
     from perfport.report.quality import quality_fields, show_quality
 
@@ -121,9 +124,23 @@ def measure(
             f"campaign '{spec.name}' {state}: {counts}{again}; {n_stored} of {result.n_total} are in {store}",
             markup=False,
         )
+        _show_reason(result)
         if quality.environments:
             out.print(show_quality(quality))
-    return INTERRUPTED if result.stopped_by == "asked" else 0
+    if result.stopped_by == "asked":
+        return INTERRUPTED
+    return 1 if result.is_all_wrong else 0
+
+
+def _show_reason(result: "CampaignResult") -> None:
+    """Say why measurements are not ok: the reason that most of them have."""
+    if not result.reasons:
+        return
+    (status, reason), count = next(iter(result.reasons.items()))
+    of_all = f"{count} of {sum(result.reasons.values())} that are not ok"
+    all_of_them = "" if len(result.reasons) == 1 else f"; --json lists all {len(result.reasons)} reasons"
+    ended = status.value.replace("_", " ")
+    out.print(f"most frequent reason ({of_all}{all_of_them}): {ended}: {reason}", markup=False, soft_wrap=True)
 
 
 def _run(
@@ -183,5 +200,8 @@ def _show_plan(laid_out: "Plan") -> None:
 
 
 def _fields(result: "CampaignResult") -> dict[str, object]:
-    names = ("n_total", "n_before", "n_measured", "n_again", "counts", "grades", "stopped_by", "elapsed_s")
-    return {name: getattr(result, name) for name in names}
+    names = ("n_total", "n_before", "n_measured", "n_again", "counts", "grades", "outcomes", "stopped_by", "elapsed_s")
+    reasons = [
+        {"status": str(status), "reason": reason, "count": count} for (status, reason), count in result.reasons.items()
+    ]
+    return {name: getattr(result, name) for name in names} | {"reasons": reasons}

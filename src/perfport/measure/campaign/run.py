@@ -84,7 +84,7 @@ def run_campaign(
     rigs = campaign.rigs()
     tasks, _ = tasks_of(campaign, rigs)
     store.begin_campaign(campaign.name, _record(campaign, rigs))
-    return measure_tasks(
+    result = measure_tasks(
         tasks,
         store,
         campaign.protocol,
@@ -95,6 +95,8 @@ def run_campaign(
         lease=lease,
         remeasure=Remeasure(campaign.worst_kept, campaign.remeasure),
     )
+    made = measurements_of(rigs, store, campaign.protocol)
+    return result.with_outcomes(made[key] for key in dict.fromkeys(task.key for task in tasks) if key in made)
 
 
 def measure_configurations(
