@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from perfport.cli.app import run
+from perfport.data.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measuring needs POSIX process groups")
 
@@ -68,3 +69,26 @@ def test_a_campaign_in_which_something_works_is_a_success(perfport: Command) -> 
     assert [found["count"] for found in first["reasons"]] == [1]
     Path("bench.py").write_text(PROGRAM.format(most=9))
     assert perfport("measure", "campaign.yaml", "--store", "other.db")[0] == 0
+
+
+def test_what_failed_is_measured_once_more_when_that_is_asked_for(perfport: Command) -> None:
+    assert "--retry-failed" in perfport("measure", "campaign.yaml")[1]
+    assert "2 failed or timed out" in told(perfport("plan", "campaign.yaml", "--json"))[1]["notes"][0]
+    Path("bench.py").write_text(PROGRAM.format(most=2))
+    code, unasked = told(perfport("measure", "campaign.yaml", "--json"))
+    assert (code, unasked["n_measured"]) == (1, 0)
+    code, half = told(perfport("measure", "campaign.yaml", "--retry-failed", "--json"))
+    assert (code, half["n_measured"], half["n_retried"], half["n_again"]) == (0, 2, 2, 0)
+    assert half["is_finished"]
+    assert half["outcomes"] == {"ok": 1, "failed": 1}
+    Path("bench.py").write_text(PROGRAM.format(most=9))
+    code, printed = perfport("measure", "campaign.yaml", "--retry-failed")
+    assert code == 0
+    assert "1 ok (1 of them again, having failed)" in printed
+    assert "reason" not in printed
+    with Store.open("perfport.db") as store:
+        attempts = [(found.configuration["threads"], found.attempt, str(found.status)) for found in store.read()]
+        assert sorted(attempts) == [(1, 0, "failed"), (1, 1, "ok"), (2, 0, "failed"), (2, 1, "failed"), (2, 2, "ok")]
+        assert store.dataset("here").status.tolist() == ["ok", "ok"]
+    # What is ok stays as it is.
+    assert told(perfport("measure", "campaign.yaml", "--retry-failed", "--json"))[1]["n_measured"] == 0

@@ -51,6 +51,7 @@ class CampaignResult:
         n_again: Those this run made because an earlier one was too disturbed.
         stopped_by: "finished", "asked" (Ctrl-C or `stop`), "max_runs" or "max_time".
         elapsed_s: Length of this run.
+        n_retried: Those this run made because every earlier one had failed or timed out.
         outcomes: Status -> number, of everything the campaign has in the store, earlier runs included; of several
             attempts the one that counts.
         reasons: (status, why) -> number, of those of them that are not ok; the most frequent first.
@@ -64,6 +65,7 @@ class CampaignResult:
     elapsed_s: float
     grades: dict[str, int] = field(default_factory=dict)
     n_again: int = 0
+    n_retried: int = 0
     outcomes: dict[Status, int] = field(default_factory=dict)
     reasons: dict[tuple[Status, str], int] = field(default_factory=dict)
 
@@ -103,6 +105,7 @@ class Tally:
         self._counts: dict[Status, int] = {}
         self._grades: dict[str, int] = {}
         self._n_again = 0
+        self._n_retried = 0
         self._begin_s = time.monotonic()
 
     @property
@@ -123,7 +126,8 @@ class Tally:
         self.n_measured += 1
         self._counts[measurement.status] = self._counts.get(measurement.status, 0) + 1
         self._grades[measurement.grade] = self._grades.get(measurement.grade, 0) + 1
-        self._n_again += measurement.attempt > 0
+        self._n_again += task.attempt > 0 and not task.is_retry
+        self._n_retried += task.is_retry
         self._tell(task, measurement)
 
     def result(self, stopped_by: StoppedBy) -> CampaignResult:
@@ -139,6 +143,7 @@ class Tally:
             round(self.elapsed_s, 3),
             dict(sorted(self._grades.items())),
             self._n_again,
+            self._n_retried,
         )
 
     def _tell(self, task: Task, measurement: Measurement | None) -> None:
