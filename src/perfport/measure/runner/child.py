@@ -31,6 +31,7 @@ from perfport.measure.actuators import Journal, actuators_for, applied
 from perfport.measure.base import Outcome, Session, System
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.channel import LineBuffer, receive, send
+from perfport.measure.runner.modules import modules_beside
 from perfport.measure.runner.session import Hooks, measure_in_session
 
 __all__ = ["main"]
@@ -76,7 +77,8 @@ def main(read_fd: int, write_fd: int) -> int:
     try:
         with applied(actuators_for(levels), levels, journal=Journal()) as back:
             _limit_memory(job["protocol"]["memory_limit_bytes"])
-            system = _make_system(job["system"], job["settings"])
+            with modules_beside(job["folder"]):
+                system = _make_system(job["system"], job["settings"])
             conversation.send("ready", actuators=back)
             _serve(conversation, job, system, parent)
     except PerfError as error:

@@ -304,6 +304,7 @@ class Runner:
             {
                 "parent": os.getpid(),
                 "sys_path": sys.path,
+                "folder": request.rig.folder,
                 "system": f"{type(system).__module__}:{type(system).__qualname__}",
                 "settings": dict(system.settings),
                 "workload": dict(request.rig.workload),

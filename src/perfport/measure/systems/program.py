@@ -99,6 +99,19 @@ class Program:
         except OSError as error:
             raise MeasurementError(f"program '{command[0]}' cannot be started: {error.strerror}") from error
 
+    def lacking_path(self) -> str:
+        """Return what to say of an argument that names a file which is not there, "" if there is none.
+
+        Only an argument that names a folder as well is surely a path; it may be one the program makes, so this is
+        said beside a failure only.
+        """
+        for part in self.command[1:]:
+            path = Path(part)
+            is_path = len(path.parts) > 1 and not part.startswith("-") and "$" not in part
+            if is_path and not path.is_absolute() and not path.exists():
+                return f"there is no {part} in {Path.cwd()}, where perfport was started"
+        return ""
+
 
 def positive_seconds(setting: str, given: object) -> float:
     """Return a time that was given as a setting.
