@@ -86,3 +86,8 @@ def test_yaml_blocks_are_campaigns_and_cards() -> None:
     assert Card.model_validate(
         yaml.safe_load(card) | {key: told for key, told in yaml.safe_load(rules).items() if key != "name"}
     )
+
+
+def test_every_field_of_a_campaign_is_listed() -> None:
+    text = (ROOT / "docs/measuring.md").read_text(encoding="utf-8")
+    assert [name for name in Campaign.model_fields if f"`{name}`" not in text] == []

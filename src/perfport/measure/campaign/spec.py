@@ -10,7 +10,7 @@
 Unknown keys are errors that name the nearest known one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -137,6 +137,16 @@ class Campaign(Document):
     meters: tuple[str, ...] = DEFAULT_METERS
     seed: int = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_stand_at_their_level(cls, data: Any) -> Any:
+        for place, fields, given in _levels_of(data):
+            for name in given:
+                homes = [_HOMES[kind] for kind in _HOMES if name in kind.model_fields] if name not in fields else []
+                if homes:
+                    raise ValueError(f"{place}field '{name}' does not belong here; write it {' or '.join(homes)}")
+        return data
+
     @model_validator(mode="after")
     def _names_differ(self) -> "Campaign":
         names = [environment.name for environment in self.environments]
@@ -200,6 +210,26 @@ class Campaign(Document):
             MissingPackageError: If a system or network needs a package that is not installed.
         """
         return [rig_of(environment, space=self.space) for environment in self.environments]
+
+
+_HOMES: Mapping[type[Document], str] = {
+    Campaign: "at the top level of the campaign",
+    Protocol: "inside protocol: {...}",
+    EnvironmentSpec: "inside an entry of environments",
+}
+
+
+def _levels_of(data: Any) -> Iterator[tuple[str, Collection[str], Mapping[str, object]]]:
+    """Yield what a message calls a level of a campaign's document, the fields it has, and those that were given."""
+    if not isinstance(data, Mapping):
+        return
+    yield "", Campaign.model_fields, data
+    if isinstance(protocol := data.get("protocol"), Mapping):
+        yield "protocol: ", Protocol.model_fields, protocol
+    environments = data.get("environments")
+    for number, environment in enumerate(environments if isinstance(environments, list | tuple) else ()):
+        if isinstance(environment, Mapping):
+            yield f"environments[{number}]: ", EnvironmentSpec.model_fields, environment
 
 
 def rig_of(spec: EnvironmentSpec, *, space: SpaceDocument | None = None) -> Rig:
