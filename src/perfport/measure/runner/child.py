@@ -7,6 +7,7 @@ lines (`channel`) over those two pipes:
     child  -> runner  {"event": "ready", ...}                       or {"event": "refused", "reason": ...}
     runner -> child   {"configuration": ..., "seed": ..., ...}      for each configuration
     child  -> runner  {"event": "stage", "stage": "open"} ...       so that a crash can be placed
+    child  -> runner  {"event": "run", "last_s": ...} ...           before each timed run that is long
     child  -> runner  {"event": "window"}; waits for {"go": true}   when meters outside are read
     child  -> runner  {"event": "window_end", "inputs": n, "seconds": s}
     child  -> runner  {"event": "outcome", ...}
@@ -92,6 +93,7 @@ def _serve(conversation: _Conversation, job: dict[str, Any], system: System, par
     while (request := conversation.receive()) is not None:
         hooks = Hooks(
             stage=lambda stage: conversation.send("stage", stage=stage),
+            run=lambda last_s, inputs: conversation.send("run", last_s=last_s, inputs=inputs),
             check_alive=lambda: _leave_if_orphaned(parent),
             window=_window(conversation, request["window_s"], parent),
         )

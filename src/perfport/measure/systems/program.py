@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ __all__ = ["Program", "check_names", "completed", "end", "ending_of", "last_line
 
 _TAIL_BYTES = 1 << 16
 _LINE_CHARS = 200
+_RELATIVE_PATH = re.compile(r"(?!-)[\w.+-]+(/[\w.+-]+)+")
 # Elsewhere than on Linux a program stays in the group of the child and ends with that: a child that is killed cannot
 # end a second group, and what it leaves is found by its mark on Linux only (`strays`).
 _HAS_GROUP = sys.platform == "linux"
@@ -102,13 +104,11 @@ class Program:
     def lacking_path(self) -> str:
         """Return what to say of an argument that names a file which is not there, "" if there is none.
 
-        Only an argument that names a folder as well is surely a path; it may be one the program makes, so this is
-        said beside a failure only.
+        Only an argument that names a folder as well is taken for a path. It may be one that the program makes, so
+        this is said beside a failure only.
         """
         for part in self.command[1:]:
-            path = Path(part)
-            is_path = len(path.parts) > 1 and not part.startswith("-") and "$" not in part
-            if is_path and not path.is_absolute() and not path.exists():
+            if _RELATIVE_PATH.fullmatch(part) and not Path(part).exists():
                 return f"there is no {part} in {Path.cwd()}, where perfport was started"
         return ""
 
