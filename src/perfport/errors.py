@@ -19,6 +19,7 @@ __all__ = [
     "PerfError",
     "SpaceError",
     "StoreError",
+    "StoreUsageError",
     "TableError",
     "UnknownPluginError",
     "UsageError",
@@ -78,6 +79,8 @@ class LeakError(PerfError):
 class ModelFileError(PerfError, ValueError):
     """A model file that is damaged, was altered, or is of a newer format."""
 
+    exit_code = 2
+
 
 class MeasurementError(PerfError):
     """A measurement that could not be started at all (a failing configuration is an outcome, not an error)."""
@@ -85,6 +88,12 @@ class MeasurementError(PerfError):
 
 class StoreError(PerfError):
     """A store that cannot be opened, read or written."""
+
+
+class StoreUsageError(StoreError, UsageError):
+    """A path that is no store, or a name or a request that the store has nothing for."""
+
+    exit_code = 2
 
 
 class ActuationError(PerfError):

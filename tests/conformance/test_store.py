@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,9 @@ from tests.unit.data.samples import BOARD, TIME, measurement
 from perfport.data.environment import Environment
 from perfport.data.measurement import Measurement, Property, Status, configuration_key
 from perfport.data.store import Store
+from perfport.data.tables import SystemTables, read_tables, write_tables
 from perfport.errors import NotEnoughDataError, StoreError
+from perfport.report.assembly import measuring_summary
 from perfport.space.options import Option
 from perfport.space.space import Space
 
@@ -222,6 +225,80 @@ def test_numbers_of_two_protocols_are_never_mixed(store: Store) -> None:
     assert len(store.dataset("board", protocol="long")) == 1
     with pytest.raises(NotEnoughDataError, match="no measurements of campaign"):
         store.dataset("board", protocol="none")
+
+
+LIMITED = samples.CARD | {"outcome_column": "outcome"}
+LIMITED_ROWS = f"threads,mode,{TIME},outcome\n1,none,0.9,ok\n2,NA,2.0,timed_out\n4,fast,,timed_out\n1,fast,,failed\n"
+
+
+def test_limits_of_time_outs_survive_import_and_export(store: Store, tmp_path: Path) -> None:
+    tables = read_tables(samples.table_folder(tmp_path / "in", card=LIMITED, files={"board.csv": LIMITED_ROWS}))
+    assert store.import_tables(tables).n_new == 4
+    write_tables(tmp_path / "out", SystemTables.of("sample", [store.dataset("board")]))
+    for dataset in (store.dataset("board"), read_tables(tmp_path / "out").environments["board"]):
+        assert dataset.status.tolist() == ["ok", "timed_out", "timed_out", "failed"]
+        np.testing.assert_array_equal(dataset.responses[TIME], [0.9, 2.0, np.nan, np.nan])
+    store.export_rows(tmp_path / "rows.csv")
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert rows["status"].tolist() == ["ok", "timed_out", "timed_out", "failed"]
+    np.testing.assert_array_equal(rows["value"], [0.9, 2.0, np.nan, np.nan])
+
+
+def test_a_corrected_table_is_told_and_replaces_what_is_stored_when_asked(store: Store, tmp_path: Path) -> None:
+    samples.table_folder(tmp_path / "in")
+    assert store.import_tables(read_tables(tmp_path / "in"), campaign="old").n_new == 3
+    store.append([measurement(2, environment=OTHER)])
+    before = store.read()
+    samples.table_folder(tmp_path / "in", files={"board.csv": samples.CSV.replace("0.5", "0.6")})
+    made = store.import_tables(read_tables(tmp_path / "in"))
+    assert (made.n_new, made.n_replaced) == (0, 0)
+    said = f"environment 'board', threads=2 mode=NA: {TIME} is 0.5 in the store and 0.6 in the table"
+    assert made.differences == (said,)
+    assert store.read() == before
+    made = store.import_tables(read_tables(tmp_path / "in"), replace=True)
+    assert (made.n_new, made.n_replaced, made.differences) == (0, 1, (said,))
+    assert store.read() == [before[0], *made.differing, *before[2:]]
+    assert store.dataset("board", campaign="old").responses[TIME].tolist() == [0.9, 0.6, 0.4]
+    assert not store.import_tables(read_tables(tmp_path / "in"), replace=True).differing
+
+
+def test_repetitions_in_a_table_are_kept_one_by_one(store: Store, tmp_path: Path) -> None:
+    card = samples.CARD | {"repetition_column": "run", "outcome_column": "outcome"}
+    rows = [
+        "1,none,1,0.9,ok",
+        "2,NA,1,0.5,ok",
+        "1,none,2,0.7,ok",
+        "1,none,3,,failed",
+        "2,NA,2,0.6,ok",
+        "4,fast,1,,failed",
+    ]
+    text = "\n".join([f"threads,mode,run,{TIME},outcome", *rows, ""])
+    tables = read_tables(samples.table_folder(tmp_path / "in", card=card, files={"board.csv": text}))
+    assert store.import_tables(tables).n_new == 3
+    assert [made.to_dict()["repetitions"] for made in store.read()] == [{TIME: [0.9, 0.7]}, {TIME: [0.5, 0.6]}, {}]
+    dataset, folded = store.dataset("board"), tables.environments["board"]
+    np.testing.assert_array_equal(dataset.responses[TIME], folded.responses[TIME])
+    np.testing.assert_array_equal(dataset.log_se[TIME], folded.log_se[TIME])
+    assert dataset.notes is not None
+    assert dataset.notes["repetitions"].tolist() == [2, 2, 0]
+
+
+def test_a_cost_that_nobody_recorded_stays_unknown(store: Store, tmp_path: Path) -> None:
+    store.import_tables(read_tables(samples.table_folder(tmp_path / "in")))
+    assert np.isnan(store.dataset("board").cost_s).all()
+    write_tables(tmp_path / "out", SystemTables.of("sample", [store.dataset("board")]))
+    assert "cost" not in (tmp_path / "out/board.csv").read_text() + (tmp_path / "out/datacard.yaml").read_text()
+    assert np.isnan(read_tables(tmp_path / "out").environments["board"].cost_s).all()
+    summary = measuring_summary(store.read(), TIME)
+    assert summary.cost_s is None
+
+
+def test_an_environment_without_rows_is_told(store: Store, tmp_path: Path) -> None:
+    empty = {"name": "orin", "file": "orin.csv", "hardware": "another board"}
+    card = samples.CARD | {"environments": [*samples.CARD["environments"], empty]}
+    files = {"board.csv": samples.CSV, "orin.csv": samples.CSV.splitlines()[0] + "\n"}
+    made = store.import_tables(read_tables(samples.table_folder(tmp_path / "in", card=card, files=files)))
+    assert (made.n_new, made.without_rows) == (3, ("orin",))
 
 
 @lasting

@@ -16,6 +16,7 @@ from perfport.data.store import Store
 from perfport.measure.campaign import Campaign
 from perfport.quickstart import Quickstart
 from perfport.seeding import rng_for
+from perfport.space.space import Space
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -130,7 +131,19 @@ def test_yaml_blocks_are_campaigns_and_cards() -> None:
     assert "cpu_quota" in Campaign.from_yaml(knobs).environments[0].options
     for system in blocks(ROOT / "docs/systems.md", "yaml"):
         assert len(Campaign.from_yaml(system).rigs()) == 1
-    (card,) = blocks(ROOT / "docs/tables.md", "yaml")
+    card, keys, rules = blocks(ROOT / "docs/tables.md", "yaml")
     import yaml
 
     assert len(Card.model_validate(yaml.safe_load(card)).environments) == 2
+    told = Card.model_validate(yaml.safe_load(card) | yaml.safe_load(keys))
+    assert told.special_columns.keys() == {"index", "repetition", "outcome", "reason", "cost"}
+    space = Space.from_yaml(rules)
+    assert space.constants and space.to_configspace()
+    assert Card.model_validate(
+        yaml.safe_load(card) | {key: told for key, told in yaml.safe_load(rules).items() if key != "name"}
+    )
+
+
+def test_every_field_of_a_campaign_is_listed() -> None:
+    text = (ROOT / "docs/measuring.md").read_text(encoding="utf-8")
+    assert [name for name in Campaign.model_fields if f"`{name}`" not in text] == []

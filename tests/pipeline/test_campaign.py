@@ -30,6 +30,7 @@ from perfport.measure.quality.noise import replicate_error
 from perfport.measure.systems.synthetic import SyntheticSystem
 from perfport.space.options import Level
 from perfport.space.space import Space
+from perfport.transfer.bounds import is_bound
 from perfport.verify import searched, settled
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measuring needs POSIX process groups")
@@ -200,6 +201,31 @@ def test_whatever_a_system_does_is_stored_and_the_campaign_goes_on(store: Store,
     assert "crashed with SIGSEGV" in told["segfault"][1]
     assert told["memory"][1] == "out of memory"
     assert "killed by SIGKILL" in told["killed"][1]
+
+
+def test_a_configuration_that_times_out_is_a_lower_bound_in_the_dataset(store: Store, lease: Path) -> None:
+    effects = "{option_1: 1.7}"  # 0.01 s without, 0.3 s with
+    campaign = Campaign.from_yaml(
+        f"""
+        name: slow
+        environments:
+        - name: here
+          system: synthetic
+          settings: {{n_options: 1, mode: sleep, base_s: 0.0548, noise: 0, effects: {effects}}}
+        configurations: 2
+        meters: []
+        remeasure: 0
+        sentinel_every: 0
+        protocol:
+          {{warm_up_runs: 1, warm_up_max_s: 0, min_repetitions: 20, max_repetitions: 20, min_time_s: 0, timeout_s: 2}}
+        """
+    )
+    result = run_campaign(campaign, store, lease=lease)
+    assert result.counts == {Status.OK: 1, Status.TIMED_OUT: 1}
+    dataset = store.dataset("here")
+    assert dataset.status.tolist() == ["ok", "timed_out"]
+    assert is_bound(dataset, "inference_time_s").tolist() == [False, True]
+    assert 0.2 < dataset.responses["inference_time_s"][1] < 0.35
 
 
 def test_another_campaign_gets_what_is_measured_already(store: Store, lease: Path) -> None:

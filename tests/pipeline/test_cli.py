@@ -100,7 +100,7 @@ def test_an_environment_measured_under_two_protocols_is_used_by_naming_one(
     perfport("measure", "campaign.yaml")
     perfport("measure", "second.yaml")
     transfer = ["transfer", "-s", "before", "-t", "after", "--budget", "6"]
-    assert run(transfer) == 1
+    assert run(transfer) == 2
     told = capsys.readouterr().err
     assert "--protocol or --campaign" in told
     protocol = told.split("protocols (")[1].split(",")[0]
@@ -117,7 +117,7 @@ def test_an_environment_measured_under_two_protocols_is_used_by_naming_one(
     assert run(["compare", "before", "after", "--data", f"tables{protocol}", "--protocol", protocol]) == 2
     assert "holds tables" in capsys.readouterr().err
     assert run(["export", "rows.csv", "--protocol", protocol]) == 2
-    assert run([*transfer, "--campaign", "third"]) == 1
+    assert run([*transfer, "--campaign", "third"]) == 2
 
 
 def test_why_what_changed_and_what_to_deploy(perfport: Command, capsys: pytest.CaptureFixture[str]) -> None:

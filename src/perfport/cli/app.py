@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 failure; 2 usage (an argument or a file that cannot be use
 3 environment (something this machine lacks); 130 interrupted. An error is one line on stderr.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,7 +14,7 @@ from typer.exceptions import TyperException
 
 from perfport.cli import advising, listing, measuring, modelling, proposing, recommending, story, study, tables
 from perfport.cli.console import err
-from perfport.errors import PerfError
+from perfport.errors import PerfError, UsageError
 from perfport.version import __version__
 
 __all__ = ["app", "main", "run"]
@@ -31,6 +32,7 @@ app = typer.Typer(
 INTERRUPTED = 130
 _KEEPS_WHAT_IT_DID = ("measure", "quickstart", "study")
 _MEASURING_FLAGS = ("--measure", "--pilot")
+_WRONG_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def _print_version(wanted: bool) -> None:
@@ -79,7 +81,8 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail(_interrupted(arguments), INTERRUPTED)
     except OSError as error:
-        return _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error), 1)
+        text = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        return _fail(text, UsageError.exit_code if _is_about_a_path(error) else PerfError.exit_code)
     # Typer turns Ctrl-C into this code; whoever stopped on request returns it as well.
     return _fail(_interrupted(arguments), code) if code == INTERRUPTED else int(code or 0)
 
@@ -91,6 +94,13 @@ def _interrupted(arguments: Sequence[str]) -> str:
     if measures or command in _KEEPS_WHAT_IT_DID:
         return "interrupted; the same command goes on where it stopped"
     return "interrupted; the same command begins anew"
+
+
+def _is_about_a_path(error: OSError) -> bool:
+    """Return whether another path would do: one that is not there, may not be written, or is too long."""
+    if error.errno is None:
+        return type(error) is OSError  # pandas says so, in words, of a folder that is not there
+    return error.errno in _WRONG_PATH
 
 
 def _fail(message: str, code: int) -> int:

@@ -14,7 +14,7 @@ from perfport.cli.console import err
 from perfport.data.dataset import Dataset
 from perfport.data.store import Store
 from perfport.data.tables import SystemTables, read_tables
-from perfport.errors import StoreError, UsageError
+from perfport.errors import StoreUsageError, UsageError
 from perfport.seeding import rng_for
 from perfport.space.options import Level
 from perfport.space.space import Space
@@ -176,11 +176,12 @@ def store_to_read(where: str) -> Store:
     """Open a store that is there and is only read.
 
     Raises:
-        StoreError: If it is not there, holds nothing, or cannot be read.
+        StoreUsageError: If it is not there or holds nothing.
+        StoreError: If it cannot be read.
     """
     path = Path(where)
     if path.is_file() and not path.stat().st_size:
-        raise StoreError(
+        raise StoreUsageError(
             f"{where}: the file is empty; `perfport measure` or `perfport import` makes a store", path=path
         )
     return Store.open(where, create=False, read_only=True)

@@ -97,10 +97,16 @@ def measure(
     max_time: Annotated[
         float | None, typer.Option(min=0.0, help="Stop within one repetition of this many seconds.")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Measure once more what has failed or timed out.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be measured.")] = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Run a campaign; stopped in any way, the same command goes on where it stopped."""
+    """Run a campaign; stopped in any way, the same command goes on where it stopped.
+
+    Exits with 1 when nothing that was measured is ok.
+    """
     from perfport.measure.campaign import Campaign
     from perfport.report.quality import quality_fields, show_quality
 
@@ -108,26 +114,50 @@ def measure(
     if dry_run:
         plan(campaign, store=store, as_json=as_json)
         return 0
-    result, quality = _run(spec, store, max_runs=max_runs, max_time_s=max_time)
+    result, quality = _run(spec, store, max_runs=max_runs, max_time_s=max_time, retry_failed=retry_failed)
     if as_json:
         told = {"campaign": spec.name, "store": store, "is_finished": result.is_finished}
         print_json(told | _fields(result) | {"quality": quality_fields(quality)})
     else:
         counts = ", ".join(f"{n} {status}" for status, n in result.counts.items()) or "nothing left to measure"
+        retried = f" ({result.n_retried} of them again, having failed)" if result.n_retried else ""
         again = f" ({result.n_again} of them again, having been too disturbed)" if result.n_again else ""
         state = "finished" if result.is_finished else f"stopped ({result.stopped_by}), the same command goes on"
         n_stored = result.n_before + result.n_measured
         out.print(
-            f"campaign '{spec.name}' {state}: {counts}{again}; {n_stored} of {result.n_total} are in {store}",
+            f"campaign '{spec.name}' {state}: {counts}{retried}{again}; {n_stored} of {result.n_total} are in {store}",
             markup=False,
         )
+        _show_reason(result)
         if quality.environments:
             out.print(show_quality(quality))
-    return INTERRUPTED if result.stopped_by == "asked" else 0
+    if result.stopped_by == "asked":
+        return INTERRUPTED
+    return 1 if result.is_all_wrong else 0
+
+
+def _show_reason(result: "CampaignResult") -> None:
+    """Say why measurements are not ok: the reason that most of them have."""
+    from perfport.measure.campaign.plan import RETRIED
+
+    if not result.reasons:
+        return
+    (status, reason), count = next(iter(result.reasons.items()))
+    of_all = f"{count} of {sum(result.reasons.values())} that are not ok"
+    all_of_them = "" if len(result.reasons) == 1 else f"; --json lists all {len(result.reasons)} reasons"
+    ended = status.value.replace("_", " ")
+    out.print(f"most frequent reason ({of_all}{all_of_them}): {ended}: {reason}", markup=False, soft_wrap=True)
+    if any(ended in RETRIED for ended, _ in result.reasons):
+        out.print("once the cause is mended, --retry-failed measures what failed or timed out once more", markup=False)
 
 
 def _run(
-    spec: "Campaign", store: str, *, max_runs: int | None = None, max_time_s: float | None = None
+    spec: "Campaign",
+    store: str,
+    *,
+    max_runs: int | None = None,
+    max_time_s: float | None = None,
+    retry_failed: bool = False,
 ) -> tuple["CampaignResult", "CampaignQuality"]:
     from perfport.data.store import Store
     from perfport.measure.campaign import run_campaign
@@ -136,7 +166,9 @@ def _run(
 
     with Store.open(store) as opened:
         with MeasuringProgress(err, "measuring") as shown:
-            result = run_campaign(spec, opened, progress=shown, max_runs=max_runs, max_time_s=max_time_s)
+            result = run_campaign(
+                spec, opened, progress=shown, max_runs=max_runs, max_time_s=max_time_s, retry_failed=retry_failed
+            )
         return result, quality_of(opened.read(campaign=spec.name, protocol=spec.protocol.key))
 
 
@@ -183,5 +215,19 @@ def _show_plan(laid_out: "Plan") -> None:
 
 
 def _fields(result: "CampaignResult") -> dict[str, object]:
-    names = ("n_total", "n_before", "n_measured", "n_again", "counts", "grades", "stopped_by", "elapsed_s")
-    return {name: getattr(result, name) for name in names}
+    names = (
+        "n_total",
+        "n_before",
+        "n_measured",
+        "n_again",
+        "n_retried",
+        "counts",
+        "grades",
+        "outcomes",
+        "stopped_by",
+        "elapsed_s",
+    )
+    reasons = [
+        {"status": str(status), "reason": reason, "count": count} for (status, reason), count in result.reasons.items()
+    ]
+    return {name: getattr(result, name) for name in names} | {"reasons": reasons}

@@ -115,7 +115,7 @@ def transfer(
             {
                 "model": model,
                 "property": built.property,
-                "rows": chosen.configurations.assign(**{property: chosen.responses[property]}),
+                "rows": chosen.configurations.assign(**{property: chosen.responses[property], "status": chosen.status}),
                 "verdict": built.verdict,
                 "gain": built.verdict.gain,
                 "errors_on_unseen_rows": checked,
@@ -127,7 +127,8 @@ def transfer(
 
     n_sources = f"{len(sources)} source{'' if len(sources) == 1 else 's'}"
     out.print(f"{property} of {target}, from {n_sources} and {len(chosen)} target rows:", markup=False)
-    out.print(show_rows(chosen.configurations, {property: chosen.responses[property]}, built.property))
+    responses = {property: chosen.responses[property]}
+    out.print(show_rows(chosen.configurations, responses, built.property, status=chosen.status))
     out.print(show_verdict(built.verdict))
     if checked is not None:
         out.print(

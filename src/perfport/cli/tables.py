@@ -1,5 +1,6 @@
 """`import` and `export`: tables in and out of the store."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ __all__ = ["StoreOption", "export_tables", "import_tables"]
 StoreOption = Annotated[str, typer.Option("--store", help="SQLite file, or the URL of a database.")]
 
 _ROW_FILES = (".parquet", ".csv", ".csv.gz")
+# What people take for the ending of a file; `boards.v2` and `run-1.5` are folders.
+_OTHER_FILE = re.compile(r"\.([A-Za-z]{2,8}[0-9]?|h5|7z)$")
 
 
 def import_tables(
@@ -26,23 +29,48 @@ def import_tables(
     campaign: Annotated[
         str | None, typer.Option(help="Name to keep the rows under; that of the tables if not given.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let corrected rows take the place of those imported before.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Put a folder of published or hand-made measurements into the store.
 
-    Importing twice adds nothing: a row that is there already is left as it is.
+    Importing twice adds nothing: a row that is there already is left as it is, and it is said if it differs.
     """
     from perfport.data.store import Store
     from perfport.data.tables import read_tables
 
     tables = read_tables(folder)
     with Store.open(store) as opened, err.status(f"importing {tables.name}"):
-        n_new = opened.import_tables(tables, environments=environment, campaign=campaign)
-    names = list(environment or tables.environments)
+        made = opened.import_tables(tables, environments=environment, campaign=campaign, replace=replace)
+    names = [name for name in environment or tables.environments if name not in made.without_rows]
+    n_differing = len(made.differing)
     if as_json:
-        print_json({"system": tables.name, "environments": names, "rows_new": n_new, "store": store})
-    else:
-        out.print(f"{tables.name}: {n_new} new rows of {len(names)} environments are in {store}", markup=False)
+        print_json(
+            {
+                "system": tables.name,
+                "environments": names,
+                "environments_without_rows": made.without_rows,
+                "rows_new": made.n_new,
+                "rows_differing": n_differing,
+                "rows_replaced": made.n_replaced,
+                "differences": made.differences,
+                "store": store,
+            }
+        )
+        return
+    told = f"{_counted(made.n_new, 'new row')} of {_counted(len(names), 'environment')}"
+    out.print(f"{tables.name}: {told} are in {store}", markup=False)
+    for name in made.without_rows:
+        out.print(f"environment '{name}' has no row, and so is not in the store", markup=False)
+    if n_differing:
+        what = f"{_counted(n_differing, 'row')} {'differs' if n_differing == 1 else 'differ'} from what is stored and"
+        were = "was" if n_differing == 1 else "were"
+        done = f"{were} replaced" if replace else f"{were} left as {'it is' if n_differing == 1 else 'they are'}"
+        out.print(f"{what} {done}, the first: {made.differences[0]}", markup=False, soft_wrap=True)
+        if not replace:
+            out.print("add --replace to take what the tables say", markup=False)
 
 
 def export_tables(
@@ -66,10 +94,19 @@ def export_tables(
     as_json: JsonFlag = False,
 ) -> None:
     """Write measurements from the store to files that any other tool reads."""
+    from perfport.data.table_writer import is_in_use
     from perfport.data.tables import SystemTables, write_tables
 
+    is_file = destination.name.endswith(_ROW_FILES)
+    if not is_file and _OTHER_FILE.search(destination.name) and not destination.is_dir():
+        raise UsageError(
+            f"{destination}: cannot export to a {destination.suffix} file; give a name ending in "
+            f"{', '.join(_ROW_FILES)}, or a folder (a name without an ending)"
+        )
+    if is_in_use(destination) and not overwrite:
+        raise UsageError(f"{destination}: exists; give another name, or add --overwrite to replace what is there")
     with store_to_read(store) as opened:
-        if destination.name.endswith(_ROW_FILES):
+        if is_file:
             if environment is not None and len(environment) > 1:
                 raise UsageError(
                     "rows are exported of one environment or of all; give --environment once, or not at all"
@@ -78,8 +115,6 @@ def export_tables(
                 raise UsageError(
                     f"--protocol was given, but {destination} holds rows of every protocol; its column 'protocol' tells"
                 )
-            if destination.exists() and not overwrite:
-                raise UsageError(f"{destination} exists; add --overwrite to replace it")
             n_rows = opened.export_rows(
                 destination, environment=environment[0] if environment else None, campaign=campaign
             )
@@ -92,3 +127,7 @@ def export_tables(
         print_json({"path": destination, "rows": n_rows, "store": store})
     else:
         out.print(f"{n_rows} rows written to {destination}", markup=False)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

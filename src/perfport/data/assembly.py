@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from perfport.data.dataset import Dataset
-from perfport.data.folding import folded_reading, log_standard_error
+from perfport.data.folding import counting_rows, folded_reading, log_standard_error
 from perfport.data.frames import infer_options, levels_of
 from perfport.data.measurement import Measurement, Property, Status, configuration_key, unit_of
 from perfport.data.standing import standing, worst_grade
@@ -30,7 +30,8 @@ def dataset_of(
     the blocks say of themselves; with one block it is what the measurement says of itself (or its
     repetitions, if it says nothing) and leaves out what differs from run to run. Only measurements
     that stand count, see `standing`: none graded D beside a better one. A configuration of which no
-    block is ok has NaN responses and its first other outcome as status.
+    block is ok has its first other outcome as status, and as responses the lower bounds that a time-out
+    says, else NaN.
 
     Args:
         measurements: Of one environment; several blocks of one configuration are replicates.
@@ -48,8 +49,8 @@ def dataset_of(
         groups.setdefault(configuration_key(measurement.configuration), []).append(measurement)
     blocks = list(groups.values())
     names = list(dict.fromkeys(name for measurement in measurements for name in measurement.repetitions))
-    if not names:
-        first = next(measurement for measurement in measurements)
+    if all(measurement.status is not Status.OK for measurement in measurements):
+        first = measurements[0]
         raise NotEnoughDataError(
             f"environment '{first.environment.name}': none of {len(measurements)} measurements is ok; "
             f"the first is {first.status}: {first.reason}"
@@ -70,29 +71,40 @@ def dataset_of(
     )
 
 
-def measurements_of(dataset: Dataset, *, protocol: str = TABLE_PROTOCOL) -> Iterator[Measurement]:
-    """Yield one measurement a row, with one repetition a property; replicate rows become blocks.
+def measurements_of(
+    dataset: Dataset, *, protocol: str = TABLE_PROTOCOL, readings: Dataset | None = None
+) -> Iterator[Measurement]:
+    """Yield one measurement a row; replicate rows become blocks.
 
-    A property that a row does not have is absent.
+    A property that a row does not have is absent. The response of a row that timed out is its limit, and kept.
+
+    Args:
+        dataset: The rows.
+        protocol: How they were measured.
+        readings: What the rows were folded from (see `folding.fold_replicates`), whose values are the
+            repetitions; without it a measurement has one repetition of a property.
     """
     seen: dict[str, int] = {}
+    sources, rows_of = dataset, [np.array([row]) for row in range(len(dataset))]
+    if readings is not None:
+        sources, rows_of = readings, counting_rows(readings)
     reasons = None if dataset.notes is None or "reason" not in dataset.notes else dataset.notes["reason"]
     for row, configuration in enumerate(_configurations(dataset)):
         status = Status(str(dataset.status[row]))
-        values = {name: float(column[row]) for name, column in dataset.responses.items()} if status is Status.OK else {}
-        present = {name: np.array([value]) for name, value in values.items() if np.isfinite(value)}
+        has_values = status in (Status.OK, Status.TIMED_OUT)
+        values = {name: column[rows_of[row]] for name, column in sources.responses.items()} if has_values else {}
+        present = {name: found[np.isfinite(found)] for name, found in values.items() if np.isfinite(found).any()}
         if status is Status.OK and not present:
             continue  # nothing was measured and nothing went wrong: there is nothing to tell
         key = configuration_key(configuration)
         seen[key] = seen.get(key, -1) + 1
-        cost_s = float(dataset.cost_s[row])
         yield Measurement(
             configuration=configuration,
             environment=dataset.environment,
             status=status,
             repetitions=present,
-            absent={name: "the table has no value" for name in values if name not in present},
-            cost_s=cost_s if np.isfinite(cost_s) else 0.0,
+            absent={name: "the table has no value" for name in values if name not in present and status is Status.OK},
+            cost_s=float(dataset.cost_s[row]),
             reason="" if status is Status.OK else str(reasons[row] if reasons is not None else "") or "as published",
             log_se={
                 name: float(dataset.log_se[name][row]) for name in present if np.isfinite(dataset.log_se[name][row])
@@ -114,7 +126,9 @@ def inferred_space(measurements: Sequence[Measurement], *, name: str = "") -> Sp
 
 def _folded(group: Sequence[Measurement], name: str) -> tuple[float, float]:
     """Return (response, standard error of its logarithm) of one property, NaN where there is none."""
-    found = [measurement for measurement in group if name in measurement.repetitions]
+    # As in `fold_replicates`: bounds count only where nothing ended well, and then the first.
+    ok = [measurement for measurement in group if measurement.status is Status.OK]
+    found = [measurement for measurement in ok or group[:1] if name in measurement.repetitions]
     if not found:
         return float("nan"), float("nan")
     medians = np.array([np.median(measurement.repetitions[name]) for measurement in found])
@@ -143,7 +157,8 @@ def _notes(blocks: Sequence[Sequence[Measurement]]) -> pd.DataFrame:
         "blocks_ok": [sum(measurement.status is Status.OK for measurement in group) for group in blocks],
         "blocks": [len(group) for group in blocks],
         "repetitions": [
-            sum(max(map(len, measurement.repetitions.values()), default=0) for measurement in group) for group in blocks
+            sum(max(map(len, found.repetitions.values())) for found in group if found.status is Status.OK)
+            for group in blocks
         ],
     }
     return pd.DataFrame(notes, dtype="str").assign(**counts)

@@ -24,11 +24,11 @@ from sqlalchemy.pool import StaticPool
 
 from perfport.data.decoding import json_cell
 from perfport.data.records import METADATA, VERSION_TABLE
-from perfport.errors import MissingPackageError, PerfError, StoreError
+from perfport.errors import MissingPackageError, PerfError, StoreError, StoreUsageError
 
 __all__ = ["HEAD", "Database"]
 
-HEAD = "0002"  # the newest migration; a test compares it with migrations/versions
+HEAD = "0003"  # the newest migration; a test compares it with migrations/versions
 _VERSIONS = tuple(f"{number:04d}" for number in range(1, int(HEAD) + 1))
 
 # A writer holds the lock for one append, milliseconds; half a minute outlasts even a bulk import.
@@ -36,13 +36,14 @@ _BUSY_TIMEOUT_S = 30
 # Any fixed number: it only has to be the same in every process that opens the store.
 _POSTGRES_MIGRATION_LOCK = 0x70657266
 
+_NO_STORE = "not a database"
 _ADVICE = (
     ("database or disk is full", "the disk is full; free some space and run again, nothing stored before is lost"),
     ("no space left", "the disk is full; free some space and run again, nothing stored before is lost"),
     ("readonly database", "the store is read-only; open it where you may write"),
     ("read-only transaction", "the store is read-only; open it where you may write"),
     ("database is locked", f"another process has been writing for {_BUSY_TIMEOUT_S} s; wait for it or end it"),
-    ("not a database", "the file is not a store (not an SQLite database); give another path"),
+    (_NO_STORE, "the file is not a store (not an SQLite database); give another path"),
     ("disk i/o error", "the disk fails to read or write; check it and its free space"),
     ("could not decode to utf-8", "a text in it cannot be read, the file is damaged; restore it from a copy"),
     ("malformed", "the file is damaged; restore it from a copy"),
@@ -99,12 +100,14 @@ class Database:
                     return cls(_memory_engine(), ":memory:", is_writable=True)
                 return cls._of_file(Path(url.database), create=create, read_only=read_only)
             if url.get_backend_name() != "postgresql":
-                raise StoreError(f"{where}: stores live in SQLite or PostgreSQL; give a path or postgresql://...")
+                raise StoreUsageError(f"{where}: stores live in SQLite or PostgreSQL; give a path or postgresql://...")
             options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
             engine = sa.create_engine(url, connect_args=options, pool_pre_ping=True)
         except (ArgumentError, NoSuchModuleError) as error:
             # Not the whole text: it may hold a password.
-            raise StoreError(f"'{scheme}://...' is no store; give a path, sqlite:///... or postgresql://...") from error
+            raise StoreUsageError(
+                f"'{scheme}://...' is no store; give a path, sqlite:///... or postgresql://..."
+            ) from error
         except ModuleNotFoundError as error:
             raise MissingPackageError(
                 f"{where} needs the package '{error.name}'; install it: pip install 'perfport[fleet]'"
@@ -117,14 +120,16 @@ class Database:
             return cls(_memory_engine(), ":memory:", is_writable=True)
         path = path.expanduser()
         if path.is_dir():
-            raise StoreError(
+            raise StoreUsageError(
                 f"{path}: is a directory; give the path of a file such as {path / 'perfport.db'}", path=path
             )
         if not path.parent.is_dir():
-            raise StoreError(f"{path}: directory {path.parent} does not exist; make it first", path=path)
+            raise StoreUsageError(f"{path}: directory {path.parent} does not exist; make it first", path=path)
         exists = path.exists()
         if not exists and (read_only or not create):
-            raise StoreError(f"{path}: no such store; `perfport measure` or `perfport import` makes one", path=path)
+            raise StoreUsageError(
+                f"{path}: no such store; `perfport measure` or `perfport import` makes one", path=path
+            )
         is_writable = not read_only and (not exists or _may_write(path))
         return cls(_file_engine(path, is_writable=is_writable), str(path), is_writable=is_writable)
 
@@ -180,7 +185,8 @@ class Database:
             cause = error.orig if isinstance(error, DBAPIError) else error
             text = " ".join(str(cause).split())
             advice = next((advice for sign, advice in _ADVICE if sign in text.lower()), f"the database says: {text}")
-            raise StoreError(f"{self.where}: {advice}", where=self.where, cause=text) from error
+            kind = StoreUsageError if _NO_STORE in text.lower() else StoreError
+            raise kind(f"{self.where}: {advice}", where=self.where, cause=text) from error
         except UnicodeDecodeError as error:
             # SQLite's message about a damaged schema quotes it, and the driver cannot read the quotation.
             raise StoreError(
@@ -230,7 +236,7 @@ class Database:
             foreign = names if self._engine.dialect.name == "sqlite" else names & ours
             if foreign:
                 shown = ", ".join(sorted(foreign)[:3])
-                raise StoreError(f"{self.where}: holds other tables ({shown}) and is no store; give another path")
+                raise StoreUsageError(f"{self.where}: holds other tables ({shown}) and is no store; give another path")
             return None
         version: object = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608  # a constant
         if version is None or version in _VERSIONS:

@@ -50,8 +50,8 @@ class Dataset:
         properties: Name -> property; every response has one.
         configurations: Levels, shape (n, d), index 0 .. n-1; an inactive option is NaN or None.
         responses: Property name -> values, shape (n,), in the unit of the property; finite and not
-            negative, or NaN where the row has none. Zeros are kept as published (some tables mark
-            failed runs by them).
+            negative, or NaN where the row has none; of a row that timed out a lower bound. Zeros are
+            kept as published (some tables mark failed runs by them).
         status: "ok", "invalid", "failed" or "timed_out" a row, shape (n,); "ok" if not given.
         log_se: Property name -> standard error of the logarithm of the response, shape (n,), NaN where
             it is not known; all NaN for properties not given.

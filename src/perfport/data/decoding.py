@@ -66,7 +66,7 @@ def whole_row(where: str, table: sa.Table, row: sa.RowMapping) -> sa.RowMapping:
             kinds = _kinds(table.c[name])
             if isinstance(value, Unreadable):
                 raise ValueError(f"'{name}' is no JSON ({value.reason})")
-            if not isinstance(value, kinds):
+            if not isinstance(value, kinds) and not (value is None and table.c[name].nullable):
                 raise ValueError(f"'{name}' is {_short(value)}, not of the kind {kinds[0].__name__}")
     return row
 

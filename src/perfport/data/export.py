@@ -8,7 +8,7 @@ import pandas as pd
 
 from perfport.data.files import replaced_when_whole
 from perfport.data.measurement import Measurement, configuration_key, unit_of
-from perfport.errors import StoreError
+from perfport.errors import StoreError, StoreUsageError
 
 __all__ = ["tidy_rows", "write_rows"]
 
@@ -16,7 +16,9 @@ _ENDINGS = (".parquet", ".csv", ".csv.gz")
 
 
 def tidy_rows(measurements: Sequence[Measurement], units: Mapping[tuple[str, str], str]) -> pd.DataFrame:
-    """Return one row a repetition of a property; a measurement that is not ok has one row without a value.
+    """Return one row a repetition of a property; a measurement without any has one row without a value.
+
+    The values of a measurement that timed out are lower bounds; its `status` says so.
 
     Args:
         measurements: Of any environments.
@@ -45,9 +47,11 @@ def write_rows(path: Path, measurements: Sequence[Measurement], units: Mapping[t
         StoreError: If the ending is not .parquet, .csv or .csv.gz, or the file cannot be written.
     """
     if not path.name.endswith(_ENDINGS):
-        raise StoreError(f"{path}: cannot export to this kind of file; give a name ending in {', '.join(_ENDINGS)}")
+        raise StoreUsageError(
+            f"{path}: cannot export to this kind of file; give a name ending in {', '.join(_ENDINGS)}"
+        )
     if not path.parent.is_dir():
-        raise StoreError(f"{path}: directory {path.parent} does not exist; make it first", path=path)
+        raise StoreUsageError(f"{path}: directory {path.parent} does not exist; make it first", path=path)
     frame = tidy_rows(measurements, units)
     try:
         with replaced_when_whole(path) as part:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Status
 
-__all__ = ["configuration_numbers", "fold_replicates", "folded_reading", "log_standard_error"]
+__all__ = ["configuration_numbers", "counting_rows", "fold_replicates", "folded_reading", "log_standard_error"]
 
 # The median of many normal readings scatters sqrt(pi / 2) times as much as their mean; that of one or two is the mean.
 _MEDIAN_OVER_MEAN = float(np.sqrt(np.pi / 2))
@@ -59,19 +59,25 @@ def configuration_numbers(configurations: pd.DataFrame) -> NDArray[np.intp]:
     return np.asarray(codes.groupby(list(codes.columns), sort=False).ngroup(), dtype=np.intp)
 
 
+def counting_rows(dataset: Dataset) -> list[NDArray[np.intp]]:
+    """Return the rows that count of each configuration, in order of first appearance: those that are ok, or the first.
+
+    Each has shape (r,), r at least 1.
+    """
+    is_ok = dataset.status == Status.OK.value
+    return [rows[is_ok[rows]] if is_ok[rows].any() else rows[:1] for rows in _groups(dataset)]
+
+
 def fold_replicates(dataset: Dataset) -> Dataset:
     """Return one row a configuration: the median of its replicates that are ok, with its standard error.
 
     A configuration with no replicate that is ok keeps its first outcome. Costs add up; notes are
     those of the first row kept.
     """
-    numbers = configuration_numbers(dataset.configurations)
-    n_distinct = int(numbers.max(initial=-1)) + 1
-    if n_distinct == len(dataset):
+    # OPTIM: told before rows are grouped one by one; most datasets have no replicates.
+    if int(configuration_numbers(dataset.configurations).max(initial=-1)) + 1 == len(dataset):
         return dataset
-    groups = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-    is_ok = dataset.status == Status.OK.value
-    kept = [rows[is_ok[rows]] if is_ok[rows].any() else rows[:1] for rows in groups]
+    kept = counting_rows(dataset)
     firsts = dataset.take([rows[0] for rows in kept])
     folded = {
         name: np.array([folded_reading(values[rows], dataset.log_se[name][rows]) for rows in kept])
@@ -85,6 +91,13 @@ def fold_replicates(dataset: Dataset) -> Dataset:
         responses={name: found[:, 0] for name, found in folded.items()},
         status=firsts.status,
         log_se={name: found[:, 1] for name, found in folded.items()},
-        cost_s=np.array([dataset.cost_s[rows].sum() for rows in groups]),
+        cost_s=np.array([dataset.cost_s[rows].sum() for rows in _groups(dataset)]),
         notes=firsts.notes,
     )
+
+
+def _groups(dataset: Dataset) -> list[NDArray[np.intp]]:
+    """Return the rows of each configuration, in order of first appearance."""
+    numbers = configuration_numbers(dataset.configurations)
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(numbers))[:-1]) if len(order) else []

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from perfport.data.decoding import whole_row
 from perfport.data.environment import Environment
 from perfport.data.records import CAMPAIGN, CAMPAIGN_MEASUREMENT, ENVIRONMENT, MEASUREMENT
-from perfport.errors import StoreError
+from perfport.errors import StoreUsageError
 
 __all__ = ["belongs_to", "called", "check_campaign", "fingerprint_of", "stated_spaces"]
 
@@ -27,13 +27,13 @@ def fingerprint_of(connection: sa.Connection, environment: str | Environment, wh
         return asked
     matches = sorted({str(row["fingerprint"]) for row in known if row["name"] == asked})
     if len(matches) > 1:
-        raise StoreError(
+        raise StoreUsageError(
             f"{where}: {len(matches)} environments are called '{asked}'; give a fingerprint: {', '.join(matches)}",
             fingerprints=matches,
         )
     if not matches:
         hint = _hint(called(environment), [row["name"] for row in known])
-        raise StoreError(f"{where}: no environment '{called(environment)}'{hint}", environment=environment)
+        raise StoreUsageError(f"{where}: no environment '{called(environment)}'{hint}", environment=environment)
     return matches[0]
 
 
@@ -42,7 +42,7 @@ def check_campaign(connection: sa.Connection, campaign: str, where: str) -> None
     rows = connection.execute(sa.select(CAMPAIGN.c.id, CAMPAIGN.c.name).order_by(CAMPAIGN.c.id)).mappings()
     names = [whole_row(where, CAMPAIGN, row)["name"] for row in rows]
     if campaign not in names:
-        raise StoreError(f"{where}: no campaign '{campaign}'{_hint(campaign, names)}", campaign=campaign)
+        raise StoreUsageError(f"{where}: no campaign '{campaign}'{_hint(campaign, names)}", campaign=campaign)
 
 
 def belongs_to(campaign: str) -> "sa.ColumnElement[bool]":

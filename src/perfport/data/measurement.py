@@ -112,15 +112,18 @@ class Measurement:
     """What one configuration did in one environment.
 
     An illegal measurement cannot be made: numbers are finite and not negative, an outcome that is not
-    OK has a reason and no numbers. Two measurements are equal if all they state is equal.
+    OK has a reason, and no numbers unless it timed out: then they are lower bounds. Two measurements are
+    equal if all they state is equal.
 
     Attributes:
         configuration: Option -> level as *read back* after actuation; None for an inactive option.
         environment: Where it ran.
-        status: OK, INVALID, FAILED or TIMED_OUT; there are no repetitions unless OK.
-        repetitions: Property -> all repetitions, shape (r,), in the property's unit, read-only.
+        status: OK, INVALID, FAILED or TIMED_OUT.
+        repetitions: Property -> all repetitions, shape (r,), in the property's unit, read-only. Of a
+            measurement that timed out, how far each had come: lower bounds; it may have none.
         absent: Property -> why it was not measured (never a number in its place).
-        cost_s: Wall time the measurement took in total, in seconds (charged to budgets on replay).
+        cost_s: Wall time the measurement took in total, in seconds (charged to budgets on replay); NaN
+            where it was not recorded.
         conditions: Load, scheduling, clocks, temperature, versions; for diagnosis only.
         reason: Why it is not OK; empty otherwise.
         protocol: Key of the measuring protocol used.
@@ -157,15 +160,16 @@ class Measurement:
         repetitions = {name: _checked_repetitions(name, values) for name, values in self.repetitions.items()}
         object.__setattr__(self, "repetitions", repetitions)
         is_ok = self.status is Status.OK
-        if is_ok != bool(repetitions):
+        if is_ok != bool(repetitions) and self.status is not Status.TIMED_OUT:
             raise UsageError(f"a measurement that is '{self.status}' must {'' if is_ok else 'not '}have repetitions")
         if is_ok == bool(self.reason):
             raise UsageError(f"a measurement that is '{self.status}' must {'not ' if is_ok else ''}have a reason")
         both = sorted(set(repetitions) & set(self.absent))
         if both:
             raise UsageError(f"property '{both[0]}' is measured and absent; it can only be one of them")
-        if not (is_finite(self.cost_s) and self.cost_s >= 0):
-            raise UsageError(f"cost_s is {self.cost_s}; a cost is finite and not negative")
+        is_recorded = self.cost_s == self.cost_s  # not NaN
+        if is_recorded and not (is_finite(self.cost_s) and self.cost_s >= 0):
+            raise UsageError(f"cost_s is {self.cost_s}; a cost is finite and not negative, or NaN if not recorded")
         for name in ("block", "attempt"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; {name}s are counted from 0")
@@ -208,7 +212,7 @@ class Measurement:
             "status": str(self.status),
             "repetitions": {name: values.tolist() for name, values in self.repetitions.items()},
             "absent": dict(self.absent),
-            "cost_s": float(self.cost_s),
+            "cost_s": None if math.isnan(self.cost_s) else float(self.cost_s),
             "conditions": plain_json(self.conditions),
             "reason": self.reason,
             "protocol": self.protocol,
@@ -227,6 +231,8 @@ class Measurement:
             "environment": Environment.from_dict(data["environment"]),
             "repetitions": {name: np.array(values) for name, values in data["repetitions"].items()},
         }
+        if fields.get("cost_s", 0.0) is None:
+            fields["cost_s"] = math.nan
         return cls(**fields)
 
 

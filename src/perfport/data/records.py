@@ -4,6 +4,7 @@ Numbers are kept exactly: repetitions are JSON arrays, whose numbers Python writ
 digits that read back as the same float, and costs are double precision columns.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -84,7 +85,7 @@ MEASUREMENT = sa.Table(
     sa.Column("absent", sa.JSON, nullable=False),
     sa.Column("conditions", sa.JSON, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("cost_s", sa.Double, nullable=False),
+    sa.Column("cost_s", sa.Double, nullable=True),  # what nobody recorded is not nothing
     sa.Column("started_at", sa.String(40), nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("grade", sa.String(1), nullable=False),
@@ -173,4 +174,6 @@ def measurement_of(row: sa.RowMapping, environments: Mapping[int, Environment], 
     with naming_the_row(where, MEASUREMENT, whole_row(where, MEASUREMENT, row)):
         if row["environment_id"] not in environments:
             raise ValueError(f"there is no environment {row['environment_id']}")
-        return Measurement(environment=environments[row["environment_id"]], **{name: row[name] for name in _STATED})
+        fields = {name: row[name] for name in _STATED}
+        fields["cost_s"] = math.nan if row["cost_s"] is None else row["cost_s"]
+        return Measurement(environment=environments[row["environment_id"]], **fields)

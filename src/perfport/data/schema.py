@@ -10,14 +10,14 @@ A card names the system, its options, objectives and environments. A hand-made c
     environments:
     - {name: laptop, file: laptop.csv, hardware: 4-core laptop}
 
-Whatever a card says beyond this schema at its top level (source, licence, known defects) is kept and
-written back, but never read by perfport.
+What a card says for people at its top level (source, licence, known defects, notes) is kept and written
+back, but never read by perfport; any other key is an error, since it is most likely misspelt.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -31,6 +31,7 @@ from pydantic import (
     StrictStr,
     Tag,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "RangeCard",
     "card_schema",
     "card_text",
+    "check_metadata",
     "read_card",
 ]
 
@@ -60,6 +62,11 @@ _LARGEST_CARD_BYTES = 16 * 2**20
 
 CellLevel = StrictBool | StrictInt | StrictFloat | StrictStr
 _TYPE_ALIASES: dict[str, OptionType] = {"bool": "boolean", "int": "integer"}
+# Top-level keys that speak to people, whatever they hold; all are in use in published cards.
+_FOR_PEOPLE = (
+    *("source", "licence", "domain", "repeats", "known_defects", "notes", "read_note"),
+    *("fingerprints", "replicate_error_pct"),
+)
 
 
 class _Part(BaseModel):
@@ -107,7 +114,8 @@ class OptionCard(_Part):
     """
 
     name: str = Field(min_length=1)
-    type: OptionType
+    # An editor must take what `_alias` takes.
+    type: Annotated[OptionType, WithJsonSchema({"type": "string", "enum": [*get_args(OptionType), *_TYPE_ALIASES]})]
     description: str = ""
     unit: str = ""
     group: str = ""
@@ -203,9 +211,11 @@ class Card(BaseModel):
         reason_column: A column that says why it is not ok.
         cost_column: A column with the seconds it took to measure the row.
         conditions, forbidden, constraints, constants: As in a space file.
+        source, licence, domain, repeats, known_defects, notes, read_note, fingerprints, replicate_error_pct:
+            For people; anything.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     system: str = Field(min_length=1)
     title: str = ""
@@ -221,6 +231,15 @@ class Card(BaseModel):
     forbidden: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     constants: dict[str, CellLevel] = Field(default_factory=dict)
+    source: Any = None
+    licence: Any = None
+    domain: Any = None
+    repeats: Any = None
+    known_defects: Any = None
+    notes: Any = None
+    read_note: Any = None
+    fingerprints: Any = None
+    replicate_error_pct: Any = None
 
     @property
     def special_columns(self) -> dict[str, str]:
@@ -231,8 +250,8 @@ class Card(BaseModel):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the card says beyond this schema."""
-        return dict(self.model_extra or {})
+        """What the card says for people."""
+        return {name: getattr(self, name) for name in _FOR_PEOPLE if name in self.model_fields_set}
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -247,6 +266,19 @@ class Card(BaseModel):
             if repeated:
                 raise ValueError(f"{kind} '{repeated[0]}' is named twice; names must be unique")
         return self
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse metadata that a card has no key for.
+
+    Raises:
+        TableError: If a key is a field that perfport reads, or unknown.
+    """
+    for name in metadata:
+        if name not in _FOR_PEOPLE:
+            is_field = name in Card.model_fields
+            why = "is a field of the card itself; give it another name" if is_field else "is no key of a card"
+            raise TableError(f"metadata '{name}' {why}; it may hold {', '.join(_FOR_PEOPLE)}", name=name)
 
 
 def card_schema() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The store: every measurement, kept for good.
 
-A store only grows. One measurement is one row, unique on (environment fingerprint, configuration,
-protocol, block, attempt); adding it again changes nothing, so whoever was interrupted simply adds again.
+A store only grows; only a table that was corrected may replace what was imported from it. One
+measurement is one row, unique on (environment fingerprint, configuration, protocol, block, attempt);
+adding it again changes nothing, so whoever was interrupted simply adds again.
 `append` returns after the row is on disk: from then on a killed process, a second writer or a power
 cut does not lose it.
 
@@ -30,6 +31,7 @@ from perfport.data.database import Database
 from perfport.data.dataset import Dataset
 from perfport.data.decoding import whole_row
 from perfport.data.environment import Environment
+from perfport.data.imports import ImportedTables, difference, differing
 from perfport.data.lookup import belongs_to, called, check_campaign, fingerprint_of, stated_spaces
 from perfport.data.measurement import Measurement, Property, Status, plain_json
 from perfport.data.records import (
@@ -47,7 +49,7 @@ from perfport.data.records import (
     property_row,
 )
 from perfport.data.tables import SystemTables
-from perfport.errors import NotEnoughDataError, StoreError
+from perfport.errors import NotEnoughDataError, StoreUsageError
 from perfport.space.space import Space
 
 __all__ = ["CampaignRecord", "Store"]
@@ -119,6 +121,7 @@ class Store:
         *,
         campaign: str | None = None,
         properties: Iterable[Property] = (),
+        replacing: Sequence[Measurement] = (),
     ) -> int:
         """Add measurements, all or none, and return when they are on disk.
 
@@ -129,6 +132,8 @@ class Store:
             measurements: Any environments, any outcomes.
             campaign: The campaign they belong to; made with an empty spec if the store has none of that name.
             properties: Units and directions of what was measured; kept for each environment.
+            replacing: Those of `measurements` that take the place of what is stored under their key: for
+                a table that was corrected, never for what was measured here.
 
         Returns:
             How many rows are new.
@@ -149,6 +154,8 @@ class Store:
                 for measurement in listed
             ]
             n_new = self._database.insert_new(connection, MEASUREMENT, rows)
+            corrected = {measurement.key for measurement in replacing}
+            self._replace(connection, [row for row in rows if tuple(row[key] for key in MEASUREMENT_KEY) in corrected])
             if campaign is not None:
                 self._link(connection, self._campaign_id(connection, campaign, {}), rows)
         return n_new
@@ -175,7 +182,7 @@ class Store:
                 connection.execute(sa.update(CAMPAIGN).where(CAMPAIGN.c.id == known["id"]).values(spec=plain))
             elif spec != plain:
                 changed = sorted(key for key in {*spec, *plain} if spec.get(key) != plain.get(key))
-                raise StoreError(
+                raise StoreUsageError(
                     f"{self.where}: campaign '{name}' is known with another {', '.join(changed)}; "
                     "give the changed campaign another name",
                     name=name,
@@ -294,7 +301,7 @@ class Store:
             )
         protocols = sorted({measurement.protocol for measurement in found})
         if len(protocols) > 1:
-            raise StoreError(
+            raise StoreUsageError(
                 f"{self.where}: environment '{called(environment)}' was measured under {len(protocols)} protocols "
                 f"({', '.join(protocols)}), whose numbers do not compare; give protocol= or "
                 "campaign= (on the command line --protocol or --campaign)"
@@ -303,17 +310,26 @@ class Store:
         return dataset_of(found, space=chosen, properties=self.properties(environment))
 
     def import_tables(
-        self, tables: SystemTables, *, environments: Sequence[str] | None = None, campaign: str | None = None
-    ) -> int:
+        self,
+        tables: SystemTables,
+        *,
+        environments: Sequence[str] | None = None,
+        campaign: str | None = None,
+        replace: bool = False,
+    ) -> ImportedTables:
         """Add the rows of tables under the protocol "table", one transaction an environment.
+
+        Repetitions that the tables number are kept one by one.
 
         Args:
             tables: What `read_tables` returned.
             environments: Which of them; all if not given.
             campaign: The campaign they belong to; the name of the tables if not given.
+            replace: Let rows that were imported before and now say something else take the place of what
+                is stored; otherwise that is left as it is.
 
         Returns:
-            How many rows are new.
+            How many rows are new, and which differ from what was stored.
 
         Raises:
             TableError: If a file is not what the card says; environments before it are in the store.
@@ -322,11 +338,22 @@ class Store:
         name = campaign or tables.name
         spec = {"system": tables.name, "space": tables.space.to_yaml(), "protocol": TABLE_PROTOCOL}
         self.begin_campaign(name, spec)
-        datasets = (tables.environments[item] for item in environments or tables.environments)
-        return sum(
-            self.append(measurements_of(dataset), campaign=name, properties=dataset.properties.values())
-            for dataset in datasets
-        )
+        n_new, changed, empty = 0, dict[Measurement, Measurement](), list[str]()
+        for item in environments or tables.environments:
+            dataset = tables.environments[item]
+            readings = tables.readings(item)
+            found = list(measurements_of(dataset, readings=None if readings is dataset else readings))
+            corrected = differing(found, self._imported(dataset.environment))
+            n_new += self.append(
+                found,
+                campaign=name,
+                properties=dataset.properties.values(),
+                replacing=list(corrected) if replace else (),
+            )
+            changed |= corrected
+            empty += [] if found else [item]
+        texts = tuple(difference(given, stored) for given, stored in changed.items())
+        return ImportedTables(n_new, tuple(changed), texts, len(changed) if replace else 0, tuple(empty))
 
     def export_rows(
         self, path: str | Path, *, environment: str | Environment | None = None, campaign: str | None = None
@@ -347,13 +374,23 @@ class Store:
             whole = [whole_row(self.where, PROPERTY, row) for row in rows]
             return {(row["environment_fingerprint"], row["name"]): row["unit"] for row in whole}
 
+    def _imported(self, environment: Environment) -> list[Measurement]:
+        is_known = environment.fingerprint in {known.fingerprint for known in self.environments()}
+        return self.read(environment=environment, protocol=TABLE_PROTOCOL) if is_known else []
+
+    def _replace(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            at = (MEASUREMENT.c[key] == sa.bindparam(f"at_{key}") for key in MEASUREMENT_KEY)
+            changes = [{**row, **{f"at_{key}": row[key] for key in MEASUREMENT_KEY}} for row in rows]
+            connection.execute(sa.update(MEASUREMENT).where(*at), changes)
+
     def _space(self, environment: str | Environment, campaign: str | None) -> Space | None:
         """Return the space of the campaigns that measured in an environment, None if none states one."""
         with self._database.reading() as connection:
             fingerprint = fingerprint_of(connection, environment, self.where)
             texts = stated_spaces(connection, fingerprint, self.where, campaign)
         if len(set(texts.values())) > 1:
-            raise StoreError(
+            raise StoreUsageError(
                 f"{self.where}: the campaigns {', '.join(texts)} measured in environment '{called(environment)}' "
                 "with different spaces; give space= or campaign= (on the command line --campaign)"
             )
@@ -379,7 +416,7 @@ class Store:
         for row in rows:
             unit = known[row["environment_fingerprint"], row["name"]]
             if unit != row["unit"]:
-                raise StoreError(
+                raise StoreUsageError(
                     f"{self.where}: property '{row['name']}' is stored in '{unit}', given in '{row['unit']}'; "
                     "convert it, or measure under another name",
                     property=row["name"],

@@ -20,7 +20,7 @@ from perfport.space.space import Space
 __all__ = ["read_environment"]
 
 
-def read_environment(root: Path, card: Card, item: EnvironmentCard, space: Space) -> Dataset:
+def read_environment(root: Path, card: Card, item: EnvironmentCard, space: Space, *, is_folded: bool = True) -> Dataset:
     """Read the file of one environment.
 
     Args:
@@ -28,6 +28,7 @@ def read_environment(root: Path, card: Card, item: EnvironmentCard, space: Space
         card: The whole card.
         item: The environment's part of it.
         space: The space of the card.
+        is_folded: Whether the repetitions that the card numbers become one row; otherwise each is one.
 
     Raises:
         TableError: If the file is not what the card says; names file and row.
@@ -57,7 +58,9 @@ def read_environment(root: Path, card: Card, item: EnvironmentCard, space: Space
         notes=_notes(table, card),
     )
     _check_valid(table, dataset)
-    return _without_replicates(table, dataset, declared=card.repetition_column is not None)
+    if card.repetition_column is not None:
+        return fold_replicates(dataset) if is_folded else dataset
+    return _without_replicates(table, dataset)
 
 
 def _may_be_inactive(card: Card, option: Option) -> bool:
@@ -149,9 +152,7 @@ def _check_valid(table: CsvTable, dataset: Dataset) -> None:
         table.fail(row, f"is ok, but the card does not allow it: {'; '.join(space.violations(configuration))}")
 
 
-def _without_replicates(table: CsvTable, dataset: Dataset, *, declared: bool) -> Dataset:
-    if declared:
-        return fold_replicates(dataset)
+def _without_replicates(table: CsvTable, dataset: Dataset) -> Dataset:
     numbers = configuration_numbers(dataset.configurations)
     _, firsts = np.unique(numbers, return_index=True)
     if len(firsts) == len(dataset):

@@ -20,13 +20,18 @@ from perfport.data.files import replaced_when_whole, sync
 from perfport.data.folding import configuration_numbers
 from perfport.data.frames import levels_of
 from perfport.data.measurement import Property, Status
-from perfport.data.schema import CARD_FILE, Card, card_text, read_card
+from perfport.data.schema import CARD_FILE, card_text, check_metadata, read_card
 from perfport.errors import TableError
 from perfport.space.options import Option
 
-__all__ = ["TableFolder"]
+__all__ = ["TableFolder", "is_in_use"]
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
+
+
+def is_in_use(folder: Path) -> bool:
+    """Return whether something stands where tables would go."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class TableFolder:
         Raises:
             TableError: If the folder is in use, something cannot be expressed in a table, or the disk refuses.
         """
-        if not overwrite and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not overwrite and is_in_use(folder):
             raise TableError(
                 f"{folder}: exists and is not empty; give another folder, or overwrite=True", folder=folder
             )
@@ -74,9 +79,7 @@ class TableFolder:
 
     def _card(self, columns: "_Columns", names: Sequence[str]) -> dict[str, Any]:
         space, datasets = self.datasets[0].space, self.datasets
-        clash = sorted(set(self.metadata) & set(Card.model_fields))
-        if clash:
-            raise TableError(f"metadata '{clash[0]}' is a field of the card itself; give it another name")
+        check_metadata(self.metadata)
         card: dict[str, Any] = {"system": self.name, "title": self.title, **self.metadata}
         card["index_column"] = self.index_column or None
         card |= {f"{role}_column": column for role, column in columns.special.items()}

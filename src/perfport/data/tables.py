@@ -17,7 +17,7 @@ from typing import Any
 
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import Property
-from perfport.data.schema import CARD_FILE, Card, read_card
+from perfport.data.schema import CARD_FILE, Card, EnvironmentCard, read_card
 from perfport.data.table_reader import read_environment
 from perfport.data.table_space import check_environments, property_of, space_of
 from perfport.data.table_writer import TableFolder
@@ -44,15 +44,24 @@ class Environments(Mapping[str, Dataset]):
         self._read: dict[str, Dataset] = {}
 
     def __getitem__(self, name: str) -> Dataset:
+        if name not in self._read:
+            self._read[name] = read_environment(self._folder, self._card, self._card_of(name), self._space)
+        return self._read[name]
+
+    def readings(self, name: str) -> Dataset:
+        """Return an environment with one row a repetition, as its file has them."""
+        if self._card.repetition_column is None:
+            return self[name]
+        return read_environment(self._folder, self._card, self._card_of(name), self._space, is_folded=False)
+
+    def _card_of(self, name: str) -> EnvironmentCard:
         if name not in self._cards:
             close = get_close_matches(str(name), self._cards, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
             raise UnknownEnvironmentError(
                 f"{self._folder / CARD_FILE}: no environment '{name}'; it has {', '.join(self._cards)}{hint}", name=name
             )
-        if name not in self._read:
-            self._read[name] = read_environment(self._folder, self._card, self._cards[name], self._space)
-        return self._read[name]
+        return self._cards[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._cards)
@@ -78,7 +87,7 @@ class SystemTables:
         properties: Name -> property; the same for all environments.
         environments: Name -> dataset.
         index_column: The column of the notes that identifies a row, "" if there is none.
-        metadata: What the card says beyond its schema (source, licence, known defects).
+        metadata: What the card says for people (source, licence, known defects, notes).
     """
 
     name: str
@@ -112,6 +121,11 @@ class SystemTables:
             twice = next(name for name in names if names.count(name) > 1)
             raise TableError(f"two datasets are of an environment called '{twice}'; join them or rename one")
         return cls(name, title, first.space, first.properties, environments)
+
+    def readings(self, environment: str) -> Dataset:
+        """Return one environment with one row a repetition, where the tables number repetitions."""
+        held = self.environments
+        return held.readings(environment) if isinstance(held, Environments) else held[environment]
 
     def __repr__(self) -> str:
         return f"<SystemTables '{self.name}': {len(self.space.names)} options, {len(self.environments)} environments>"

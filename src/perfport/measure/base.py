@@ -77,7 +77,8 @@ class Outcome:
     Attributes:
         status: OK, INVALID, FAILED or TIMED_OUT.
         reason: Why it is not OK; empty otherwise.
-        repetitions: Property -> every repetition, shape (r,), per input, in the property's unit.
+        repetitions: Property -> every repetition, shape (r,), per input, in the property's unit; of TIMED_OUT a lower
+            bound, if one is known.
         absent: Property -> why it could not be measured.
         conditions: What the machine was like meanwhile; plain JSON data, for diagnosis.
         cost_s: Wall time it took in all, in seconds.

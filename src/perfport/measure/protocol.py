@@ -34,7 +34,8 @@ class Protocol(Document):
         confidence: Coverage of that interval.
         scheduling: "auto" times in short real-time bursts, which no other program interrupts, wherever
             that is allowed and measures the same thing; "plain" never. Which it was is a condition.
-        timeout_s: Longest time for one configuration in all: open, warm up, timed runs, windows.
+        timeout_s: Longest time for one configuration in all: open, warm up, timed runs, windows. Where it passes in
+            the timed runs, the median of those begun is kept as a lower bound.
         window_s: Length of the second window in which meters outside the child are read; a meter
             that needs longer gets longer.
         output_tolerance: Largest difference of the outputs from those of the default

@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isnan
 
 import numpy as np
 import pandas as pd
@@ -73,10 +74,11 @@ def measuring_summary(measurements: Sequence[Measurement], property: str) -> Mea
     """
     first = standing([measurement for measurement in measurements if measurement.block == 0])
     noise = replicate_error(measurements, property)
+    costs_s = [measurement.cost_s for measurement in measurements if not isnan(measurement.cost_s)]
     return MeasuringSummary(
         outcomes=Counter(measurement.status for measurement in first),
         reasons=Counter(measurement.reason for measurement in first if measurement.status is not Status.OK),
-        cost_s=sum(measurement.cost_s for measurement in measurements),
+        cost_s=sum(costs_s) if costs_s else None,
         replicate_error_pct=noise.mape_pct if noise.n_pairs else None,
         n_replicated=noise.n_pairs,
         grades=_counted(measurement.grade for measurement in first),

@@ -10,7 +10,7 @@ Example:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isnan
+from math import isfinite
 
 import pandas as pd
 from rich import box
@@ -20,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from perfport.advise.rendering import level_text
-from perfport.data.measurement import FloatArray, Property
+from perfport.data.dataset import StatusArray
+from perfport.data.measurement import FloatArray, Property, Status
 from perfport.measure.doctor import Check, DoctorReport
 from perfport.report.content import (
     Comparison,
@@ -192,13 +193,21 @@ def show_verdict(verdict: Verdict) -> RenderableType:
     return Group(*lines)
 
 
-def show_rows(configurations: pd.DataFrame, columns: Mapping[str, FloatArray], prop: Property) -> RenderableType:
+def show_rows(
+    configurations: pd.DataFrame,
+    columns: Mapping[str, FloatArray],
+    prop: Property,
+    *,
+    status: StatusArray | None = None,
+) -> RenderableType:
     """Return configurations with numbers beside them, in the unit of `prop`; options that do not vary stand above.
 
     Args:
         configurations: One row each, columns = options, n rows.
         columns: Heading -> numbers, each shape (n,); NaN where there is none.
         prop: Whose unit the numbers are in.
+        status: How each row ended, shape (n,): the number of a time-out is a lower bound, another row that
+            is not ok has none. All ok if not given.
     """
     n_rows = len(configurations)
     varying = [name for name in configurations.columns if n_rows == 1 or configurations[name].nunique(dropna=False) > 1]
@@ -210,9 +219,8 @@ def show_rows(configurations: pd.DataFrame, columns: Mapping[str, FloatArray], p
     for row in range(n_rows):
         # One cell of text: a column an option would not fit a terminal.
         levels = [f"{name}={level_text(configurations[name].iloc[row])}" for name in varying]
-        numbers = [
-            "–" if isnan(found[row]) else format_quantity(float(found[row]), prop.unit) for found in columns.values()
-        ]
+        ended = Status.OK if status is None else Status(str(status[row]))
+        numbers = [_reading(float(found[row]), prop.unit, ended) for found in columns.values()]
         table.add_row(plain(" ".join(levels)), *map(plain, numbers))
     return Group(table, Text(f"in all rows: {' '.join(shared)}", style="dim")) if shared else table
 
@@ -257,6 +265,12 @@ def simple_table(title: str) -> Table:
 def plain(text: str) -> Text:
     """Return text that rich must not search for markup."""
     return Text(text)
+
+
+def _reading(value: float, unit: str, status: Status) -> str:
+    if status in (Status.FAILED, Status.INVALID) or not isfinite(value):
+        return "not measured" if status is Status.OK else status.value.replace("_", " ")
+    return f"{'>= ' if status is Status.TIMED_OUT else ''}{format_quantity(value, unit)}"
 
 
 def _left_out(what: str, part: Missing) -> Text:

@@ -110,7 +110,8 @@ levels = st.one_of(
 def measurements(draw: st.DrawFn) -> Measurement:
     status = draw(st.sampled_from(Status))
     is_ok = status is Status.OK
-    measured = draw(st.dictionaries(names, repetitions, min_size=1, max_size=3)) if is_ok else {}
+    has_numbers = is_ok or (status is Status.TIMED_OUT and draw(st.booleans()))
+    measured = draw(st.dictionaries(names, repetitions, min_size=1, max_size=3)) if has_numbers else {}
     absent = draw(st.dictionaries(names, texts, max_size=2))
     return Measurement(
         configuration=draw(st.dictionaries(names, levels, max_size=4)),
@@ -118,7 +119,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
         status=status,
         repetitions=measured,
         absent={name: reason for name, reason in absent.items() if name not in measured},
-        cost_s=draw(numbers),
+        cost_s=draw(st.one_of(numbers, st.just(float("nan")))),
         conditions=draw(st.dictionaries(names, st.one_of(texts, st.lists(numbers, max_size=2), facts), max_size=3)),
         reason="" if is_ok else draw(texts.filter(bool)),
         protocol=draw(names),
@@ -162,7 +163,8 @@ def datasets(draw: st.DrawFn) -> Dataset:
     status = np.array(draw(st.lists(st.sampled_from([str(status) for status in Status]), min_size=n, max_size=n)))
     declared = draw(st.lists(names.map("property {}".format), min_size=1, max_size=2, unique=True))
     column = st.lists(st.one_of(numbers, st.just(float("nan"))), min_size=n, max_size=n).map(np.array)
-    responses = {name: np.where(status == "ok", draw(column), np.nan) for name in declared}
+    has_numbers = np.isin(status, ["ok", "timed_out"])
+    responses = {name: np.where(has_numbers, draw(column), np.nan) for name in declared}
     return Dataset(
         space=drawn,
         environment=draw(environments),

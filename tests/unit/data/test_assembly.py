@@ -55,6 +55,22 @@ def test_failures_keep_their_status_and_reason() -> None:
     assert dataset.cost_s.tolist() == [3.0, 0.0, 1.0]
 
 
+def test_the_limit_of_a_time_out_is_kept_where_nothing_ended_well() -> None:
+    limit = {TIME: np.array([2.0])}
+    stopped, again = (
+        Measurement({"threads": threads}, samples.BOARD, Status.TIMED_OUT, limit, reason="as published")
+        for threads in (1, 2)
+    )
+    ended = Measurement({"threads": 2}, samples.BOARD, Status.OK, {TIME: np.array([1.9])}, block=1)
+    dataset = assembled(stopped, again, ended)
+    assert dataset.status.tolist() == ["timed_out", "ok"]
+    assert dataset.responses[TIME].tolist() == [2.0, 1.9]
+    assert dataset.notes is not None
+    assert dataset.notes["repetitions"].tolist() == [0, 1]
+    with pytest.raises(NotEnoughDataError, match="none of 1 measurements is ok; the first is timed_out"):
+        assembled(stopped)
+
+
 def test_a_property_some_rows_lack_is_nan_there() -> None:
     both = Measurement({"threads": 2}, samples.BOARD, Status.OK, {TIME: np.array([0.1]), "energy_j": np.array([3.0])})
     only = Measurement({"threads": 1}, samples.BOARD, Status.OK, {TIME: np.array([0.2])}, {"energy_j": "no sensor"})

@@ -53,6 +53,11 @@ def test_repetitions_are_read_only_copies() -> None:
         measurement.repetitions[samples.TIME][0] = 1.0
 
 
+def test_a_time_out_may_say_how_far_it_had_come() -> None:
+    stopped = Measurement({}, samples.BOARD, Status.TIMED_OUT, {samples.TIME: np.array([2.0])}, reason="too slow")
+    assert stopped.repetitions[samples.TIME].tolist() == [2.0]
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -66,7 +71,7 @@ def test_repetitions_are_read_only_copies() -> None:
         ({"repetitions": {"t_s": []}}, r"repetitions have shape \(0,\)"),
         ({"repetitions": {"t_s": 0.1}}, r"repetitions have shape \(\)"),
         ({"absent": {"t_s": "no sensor"}}, "property 't_s' is measured and absent"),
-        ({"cost_s": float("nan")}, "cost_s is nan"),
+        ({"cost_s": -1.0}, "cost_s is -1.0; a cost is finite and not negative, or NaN if not recorded"),
         ({"block": -1}, "block is -1"),
         ({"attempt": -1}, "attempt is -1"),
         ({"grade": "E"}, "grade is 'E' and status 'ok'"),

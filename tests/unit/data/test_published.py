@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from tests.conftest import PUBLISHED
 
 from perfport.data.cells import read_csv
+from perfport.data.schema import card_schema
 from perfport.data.tables import read_tables, write_tables
 
 pytestmark = pytest.mark.paper
@@ -44,6 +46,12 @@ ROWS = {
 def test_there_are_23_folders(published: Path) -> None:
     assert published.is_dir()
     assert set(FOLDERS) == set(ROWS)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_card_fits_the_schema_that_editors_use(published: Path, folder: str) -> None:
+    card = yaml.safe_load((published / folder / "datacard.yaml").read_text(encoding="utf-8"))
+    jsonschema.validate(card, card_schema())
 
 
 @pytest.mark.slow

@@ -82,6 +82,8 @@ def changed(*place: str | int, **fields: Any) -> dict[str, Any]:
         (changed("options", 0, values=[[1]]), r"options\[0\].values"),
         (changed("options", 0, values={"min": 4, "max": 1}), r"min 4 is above max 1"),
         (changed("options", 1, values={"min": 0, "max": 1}), "a categorical option cannot have a range"),
+        (changed(repetition_colum="run"), "unknown field 'repetition_colum'; did you mean 'repetition_column'"),
+        (changed(objectifs=[]), "unknown field 'objectifs'; did you mean 'objectives'"),
         (changed("options", 0, unt="s"), r"options\[0\]: unknown field 'unt'; did you mean 'unit'"),
         (changed("objectives", 0, unit="ms"), r"objectives\[0\]: the name says its unit is 's', the card says 'ms'"),
         (changed("objectives", 0, unit="W"), "the name says its unit is 's', the card says 'W'"),
@@ -124,7 +126,8 @@ def test_units_in_words_are_taken_as_they_are() -> None:
 def test_the_json_schema_accepts_a_card_and_refuses_a_wrong_one() -> None:
     schema = card_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(samples.CARD, schema)
+    for card in (samples.CARD, changed("options", 0, type="bool", values=[0, 1]), changed("options", 0, type="int")):
+        jsonschema.validate(card, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(changed("options", 0, unt="s"), schema)
 
@@ -135,7 +138,7 @@ def test_the_json_schema_accepts_a_card_and_refuses_a_wrong_one() -> None:
         samples.texts, st.one_of(samples.texts, samples.whole_numbers, samples.finite_numbers, st.booleans())
     )
 )
-def test_what_a_card_says_beyond_the_schema_survives(metadata: dict[str, Any]) -> None:
+def test_what_a_card_says_for_people_survives(metadata: dict[str, Any]) -> None:
     extra = {"notes": metadata}
     card = parse_card(card_text(samples.CARD | extra).encode(), CARD_PATH)
     assert card.metadata == extra

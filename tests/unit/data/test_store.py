@@ -22,6 +22,7 @@ from tests.unit.data.samples import TIME, measurement
 
 import perfport.data
 from perfport.data.database import HEAD
+from perfport.data.imports import ImportedTables
 from perfport.data.measurement import Measurement, Property
 from perfport.data.records import (
     CAMPAIGN,
@@ -117,6 +118,26 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_with_nothing_lost(pat
     raw = sqlite3.connect(path)
     assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
     raw.close()
+
+
+@pytest.mark.parametrize("protocol", ["table", "timed"])
+def test_costs_that_an_older_import_made_up_are_taken_back(path: Path, protocol: str) -> None:
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(sa.insert(ENVIRONMENT).values(id=1, **environment_row(samples.BOARD)))
+        found = [measurement(1, protocol=protocol), measurement(2, protocol=protocol, cost_s=3.0)]
+        for number, made in enumerate(found, 1):
+            row = measurement_row(made, 1, samples.BOARD.fingerprint)
+            connection.execute(sa.insert(MEASUREMENT).values(id=number, **row))
+    engine.dispose()
+    with Store.open(path) as store:
+        first, second = (made.cost_s for made in store.read())
+        assert second == 3.0
+        np.testing.assert_equal(first, np.nan if protocol == "table" else 0.0)
 
 
 def test_files_are_in_wal_mode_and_every_commit_waits_for_the_disk(path: Path) -> None:
@@ -344,7 +365,7 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE perfport_version SET version_num = '9999'")
     connection.close()
-    with pytest.raises(StoreError, match=r"schema 9999 is newer than 0002, .*; update perfport"):
+    with pytest.raises(StoreError, match=r"schema 9999 is newer than 0003, .*; update perfport"):
         Store.open(path)
 
 
@@ -381,8 +402,8 @@ def test_a_locked_store_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_published_style_tables_go_in_and_come_out(path: Path, tmp_path: Path) -> None:
     tables = read_tables(samples.table_folder(tmp_path / "tables"))
     with Store.open(path) as store:
-        assert store.import_tables(tables) == 3
-        assert store.import_tables(tables) == 0
+        assert store.import_tables(tables).n_new == 3
+        assert store.import_tables(tables) == ImportedTables()
         dataset = store.dataset("board")
         assert dataset.space == tables.space
         assert dataset.responses[TIME].tolist() == [0.9, 0.5, 0.4]

@@ -1,6 +1,7 @@
 import copy
 import gzip
 import resource
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -200,6 +201,9 @@ def test_what_a_table_cannot_say_is_refused(tmp_path: Path) -> None:
         write_tables(tmp_path / "t", SystemTables.of("s", [Dataset.from_frame(frame, properties=[TIME], space=space)]))
     tables = SystemTables("s", "", dataset.space, dataset.properties, {"board": dataset}, metadata={"options": []})
     with pytest.raises(TableError, match="metadata 'options' is a field of the card itself"):
+        write_tables(tmp_path / "t", tables)
+    tables = replace(tables, metadata={"author": "me"})
+    with pytest.raises(TableError, match="metadata 'author' is no key of a card; it may hold source, licence"):
         write_tables(tmp_path / "t", tables)
     tables = SystemTables("s", "", dataset.space, dataset.properties, {"board": dataset}, index_column="id")
     with pytest.raises(TableError, match="the notes have no index column 'id'"):

@@ -1,11 +1,14 @@
 import dataclasses
 import io
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console, RenderableType
 from tests.unit.report.samples import sample_choice, sample_report
 
 from perfport.data.environment import Environment
+from perfport.data.measurement import Property
 from perfport.report.content import Comparison, ErrorRow, Estimate, Missing, ReportData, ReportedEnvironment
 from perfport.report.terminal import (
     show_absent,
@@ -14,6 +17,7 @@ from perfport.report.terminal import (
     show_measuring,
     show_recommendation,
     show_report,
+    show_rows,
     show_verdict,
 )
 from perfport.transfer.verdict import Verdict
@@ -140,3 +144,12 @@ def test_a_verdict_lists_its_notes() -> None:
         "  note: one row was dropped",
     ]
     assert printed(show_absent({"energy_j": "there is no counter"})) == "energy_j absent, because there is no counter\n"
+
+
+def test_rows_say_how_they_ended_where_there_is_no_number() -> None:
+    status = np.array(["ok", "timed_out", "timed_out", "failed", "ok"])
+    values = np.array([0.5, 2.0, np.nan, 0.0, np.nan])
+    shown = show_rows(pd.DataFrame({"threads": range(5)}), {"t_s": values}, Property("t_s", "s"), status=status)
+    assert [line.split("  ")[-1].strip() for line in printed(shown).splitlines()[-5:]] == [
+        *("500 ms", ">= 2.00 s", "timed out", "failed", "not measured"),
+    ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfport.data.measurement import Measurement, configuration_key
+from perfport.data.measurement import Measurement, Status, configuration_key
 from perfport.data.standing import best_attempt
 from perfport.data.store import Store
 from perfport.errors import InvalidConfigurationError
@@ -22,6 +22,7 @@ from perfport.space.options import Level
 from perfport.space.space import Space
 
 __all__ = [
+    "RETRIED",
     "Estimate",
     "Plan",
     "Task",
@@ -36,6 +37,8 @@ __all__ = [
 # Opening a session and starting children, in seconds a configuration, before anything was measured.
 _OPENING_S = (0.05, 0.3, 2.0)
 _ENOUGH_MEASURED = 3
+# What the system, the machine or a limit is to blame for. An invalid configuration stays invalid.
+RETRIED = (Status.FAILED, Status.TIMED_OUT)
 
 
 TaskKey = tuple[str, str, int]
@@ -50,7 +53,8 @@ class Task:
         configuration: What; levels of the rig's space, None for inactive options.
         block: In which block of the campaign.
         seed: For what is random about the run itself.
-        attempt: Above 0 if an earlier measurement was too disturbed to count.
+        attempt: Above 0 if an earlier measurement was too disturbed to count, or failed.
+        is_retry: Whether it is measured again because it failed.
     """
 
     rig: Rig
@@ -58,6 +62,7 @@ class Task:
     block: int
     seed: int
     attempt: int = 0
+    is_retry: bool = False
 
     @property
     def key(self) -> TaskKey:
@@ -134,6 +139,9 @@ def plan_campaign(campaign: Campaign, store: Store | None = None) -> Plan:
     tasks, limits = tasks_of(campaign, rigs)
     earlier = measurements_of(rigs, store, campaign.protocol) if store is not None else {}
     left = [task for task in tasks if task.key not in earlier]
+    n_failed = sum(earlier[task.key].status in RETRIED for task in tasks if task.key in earlier)
+    if n_failed:
+        limits.append(f"{n_failed} failed or timed out; perfport measure --retry-failed measures them once more")
     return Plan(
         campaign, tuple(tasks), len(tasks) - len(left), _estimate(left, earlier.values(), campaign), tuple(limits)
     )

@@ -1,8 +1,9 @@
 """How a run of a campaign goes on and ends: what callbacks are told, and what is returned."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from perfport.data.measurement import Measurement, Status
@@ -50,6 +51,10 @@ class CampaignResult:
         n_again: Those this run made because an earlier one was too disturbed.
         stopped_by: "finished", "asked" (Ctrl-C or `stop`), "max_runs" or "max_time".
         elapsed_s: Length of this run.
+        n_retried: Those this run made because every earlier one had failed or timed out.
+        outcomes: Status -> number, of everything the campaign has in the store, earlier runs included; of several
+            attempts the one that counts.
+        reasons: (status, why) -> number, of those of them that are not ok; the most frequent first.
     """
 
     n_total: int
@@ -60,6 +65,24 @@ class CampaignResult:
     elapsed_s: float
     grades: dict[str, int] = field(default_factory=dict)
     n_again: int = 0
+    n_retried: int = 0
+    outcomes: dict[Status, int] = field(default_factory=dict)
+    reasons: dict[tuple[Status, str], int] = field(default_factory=dict)
+
+    def with_outcomes(self, measurements: Iterable[Measurement]) -> "CampaignResult":
+        """Return the result with what became of the whole campaign.
+
+        Args:
+            measurements: Everything it has in the store, one for each task.
+        """
+        found = list(measurements)
+        wrong = Counter((made.status, made.reason) for made in found if made.status is not Status.OK)
+        return replace(self, outcomes=dict(Counter(made.status for made in found)), reasons=dict(wrong.most_common()))
+
+    @property
+    def is_all_wrong(self) -> bool:
+        """Whether something was measured, and none of it is ok."""
+        return bool(self.outcomes) and Status.OK not in self.outcomes
 
     @property
     def is_finished(self) -> bool:
@@ -82,6 +105,7 @@ class Tally:
         self._counts: dict[Status, int] = {}
         self._grades: dict[str, int] = {}
         self._n_again = 0
+        self._n_retried = 0
         self._begin_s = time.monotonic()
 
     @property
@@ -102,7 +126,8 @@ class Tally:
         self.n_measured += 1
         self._counts[measurement.status] = self._counts.get(measurement.status, 0) + 1
         self._grades[measurement.grade] = self._grades.get(measurement.grade, 0) + 1
-        self._n_again += measurement.attempt > 0
+        self._n_again += task.attempt > 0 and not task.is_retry
+        self._n_retried += task.is_retry
         self._tell(task, measurement)
 
     def result(self, stopped_by: StoppedBy) -> CampaignResult:
@@ -118,6 +143,7 @@ class Tally:
             round(self.elapsed_s, 3),
             dict(sorted(self._grades.items())),
             self._n_again,
+            self._n_retried,
         )
 
     def _tell(self, task: Task, measurement: Measurement | None) -> None:

@@ -3,8 +3,8 @@
     Campaign (YAML) -> rigs -> tasks in block-randomised order -> Runner -> Measurement -> Store
 
 What is in the store under (environment fingerprint, configuration, protocol, block) is never
-measured again, unless it was too disturbed to count (see `requeue`). So the same call goes on where it
-stopped, after Ctrl-C, `kill -9` or a power cut.
+measured again, unless it was too disturbed to count, or failed and is asked for (see `requeue`). So the
+same call goes on where it stopped, after Ctrl-C, `kill -9` or a power cut.
 
 Example:
     >>> campaign = Campaign.read("campaign.yaml")  # doctest: +SKIP
@@ -28,9 +28,9 @@ from perfport.errors import ActuationError
 from perfport.measure.actuators import restore_abandoned
 from perfport.measure.base import HasProperties, Meter, Outcome
 from perfport.measure.blocks import is_replicate
-from perfport.measure.campaign.plan import Task, attempts_of, measurements_of, task_of, tasks_of
+from perfport.measure.campaign.plan import Task, TaskKey, attempts_of, measurements_of, task_of, tasks_of
 from perfport.measure.campaign.progress import CampaignResult, Limits, ProgressCallback, StoppedBy, Tally
-from perfport.measure.campaign.requeue import Remeasure, to_measure_again
+from perfport.measure.campaign.requeue import Remeasure, to_measure_again, to_retry
 from perfport.measure.campaign.spec import Campaign, EnvironmentSpec, rig_of
 from perfport.measure.machine.lease import device_lease
 from perfport.measure.machine.scratch import remove_abandoned
@@ -58,6 +58,7 @@ def run_campaign(
     max_runs: int | None = None,
     max_time_s: float | None = None,
     lease: Path | None = None,
+    retry_failed: bool = False,
 ) -> CampaignResult:
     """Measure what a campaign still lacks.
 
@@ -73,6 +74,8 @@ def run_campaign(
         max_time_s: The run ends within one repetition of this time: no measurement begins that would, by
             those so far, end later, and one that does is broken off and made again next time.
         lease: Lock file of the device; that of this machine if None.
+        retry_failed: Whether what has failed or timed out in earlier runs is measured once more; the earlier
+            attempts stay in the store, and the best one counts.
 
     Raises:
         UsageError: If a system, network, option, level or actuator is not known here.
@@ -84,7 +87,7 @@ def run_campaign(
     rigs = campaign.rigs()
     tasks, _ = tasks_of(campaign, rigs)
     store.begin_campaign(campaign.name, _record(campaign, rigs))
-    return measure_tasks(
+    result = measure_tasks(
         tasks,
         store,
         campaign.protocol,
@@ -94,7 +97,10 @@ def run_campaign(
         limits=Limits(stop, max_runs, max_time_s),
         lease=lease,
         remeasure=Remeasure(campaign.worst_kept, campaign.remeasure),
+        retry_failed=retry_failed,
     )
+    made = measurements_of(rigs, store, campaign.protocol)
+    return result.with_outcomes(made[key] for key in dict.fromkeys(task.key for task in tasks) if key in made)
 
 
 def measure_configurations(
@@ -167,16 +173,19 @@ def measure_tasks(
     keep_children: bool = False,
     remeasure: Remeasure | None = None,
     again_if_stored: bool = True,
+    retry_failed: bool = False,
 ) -> CampaignResult:
     """Make the measurements of `tasks` that the store does not have, in order, then those that must be made again.
 
     Arguments are those of a campaign, whose meters must be told, and of `run_campaign`; `keep_children` lets one child
-    serve several blocks, and without `again_if_stored` only what this call measures is made again.
+    serve several blocks, and without `again_if_stored` only what this call measures is made again. What is to be
+    retried comes between the two: it may turn out too disturbed as well.
     """
     remeasure = remeasure or Remeasure()
     n_total = len({task.key for task in tasks})
-    left, again = _left(tasks, store, protocol, campaign, remeasure)
-    if not left and not (again and again_if_stored):
+    left, made = _left(tasks, store, protocol, campaign)
+    again = to_measure_again(tasks, made, remeasure) if again_if_stored else []
+    if not left and not again and not (retry_failed and to_retry(tasks, made)):
         return Tally(n_total, n_total, progress).result("finished")
     outside = make_meters(meters)
     with (
@@ -188,13 +197,18 @@ def measure_tasks(
         remove_abandoned()
         _restore_machine()
         # Asked again under the lease: whoever held it may have measured the same.
-        left, again = _left(tasks, store, protocol, campaign, remeasure)
-        tally = Tally(n_total, n_total - len(left), progress)
+        left, made = _left(tasks, store, protocol, campaign)
+        retried = to_retry(tasks, made) if retry_failed else []
+        tally = Tally(n_total + len(retried), n_total - len(left), progress)
         loop = _Loop(runner, store, protocol, campaign, outside, tally, limits or Limits(), is_interrupted)
         stopped_by = loop.measure(left, keep_children=keep_children)
-        judged = tasks if again_if_stored else left
+        if stopped_by is None and retried:
+            # In fresh children: the old ones may be why it failed.
+            runner.end_children()
+            stopped_by = loop.measure(retried, keep_children=keep_children)
+        judged = tasks if again_if_stored else [*left, *retried]
         while stopped_by is None and judged:
-            again = _left(judged, store, protocol, campaign, remeasure)[1]
+            again = to_measure_again(judged, _left(judged, store, protocol, campaign)[1], remeasure)
             if not again:
                 break
             # One at a time: after some that are as bad again, the rest is not worth the time.
@@ -254,9 +268,9 @@ def _restore_machine() -> None:
 
 
 def _left(
-    tasks: Sequence[Task], store: Store, protocol: Protocol, campaign: str | None, remeasure: Remeasure
-) -> tuple[list[Task], list[Task]]:
-    """Return the tasks the store lacks, each once, and those to be made again.
+    tasks: Sequence[Task], store: Store, protocol: Protocol, campaign: str | None
+) -> tuple[list[Task], dict[TaskKey, list[Measurement]]]:
+    """Return the tasks the store lacks, each once, and every attempt it has.
 
     Those the store has belong to `campaign` from now on.
     """
@@ -273,7 +287,7 @@ def _left(
         lacking = [found for found in theirs if (*found.key[:2], *found.key[3:]) not in linked]
         if lacking:
             store.append(lacking, campaign=campaign)
-    return [task for key, task in distinct.items() if key not in made], to_measure_again(tasks, made, remeasure)
+    return [task for key, task in distinct.items() if key not in made], made
 
 
 def _measure(runner: Runner, task: Task, protocol: Protocol, *, until: float | None) -> Measurement:

@@ -10,12 +10,22 @@
 Unknown keys are errors that name the nearest known one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from perfport.data.document import Document
 from perfport.data.environment import Fact
@@ -25,6 +35,7 @@ from perfport.measure.base import System
 from perfport.measure.blocks import SENTINEL_BLOCK
 from perfport.measure.meters import DEFAULT_METERS
 from perfport.measure.protocol import Protocol
+from perfport.measure.runner.modules import modules_beside
 from perfport.measure.runner.rig import Rig, make_rig
 from perfport.measure.systems import make_system
 from perfport.space.options import Level
@@ -43,8 +54,9 @@ class EnvironmentSpec(Document):
 
     Attributes:
         name: What people call it.
-        system: Name of the system under test, or `module:Class`.
-        network: The network, for systems that run one: a name of the zoo or the path of an ONNX file.
+        system: Name of the system under test, or `module:Class` of anything that can be imported or lies beside
+            the campaign's file.
+        network: The network, for systems that run one: a name of the zoo, the path of a file, or `module:function`.
         workload: Facts about the input (image side, sequence length).
         settings: Further arguments of the system.
         actuators: Option -> level that holds for the whole environment; environment variables by
@@ -65,6 +77,20 @@ class EnvironmentSpec(Document):
     levels: Mapping[str, tuple[_PlainFact, ...]] = Field(default_factory=dict)
     options: tuple[str, ...] | Mapping[str, tuple[_PlainFact, ...]] = ()
     space: SpaceDocument | None = None
+
+    # Where the campaign's file lies; no part of what it says, and so no field.
+    _folder: str = PrivateAttr(default="")
+
+    @property
+    def folder(self) -> str:
+        """Where modules are looked for last: the folder of the campaign's file, "" if there is none."""
+        return self._folder
+
+    def beside(self, file: Path) -> "EnvironmentSpec":
+        """Return the same environment, of a campaign that was read from `file`."""
+        found = self.model_copy()
+        found._folder = str(file.absolute().parent)
+        return found
 
 
 def _known_version(version: object) -> object:
@@ -111,6 +137,16 @@ class Campaign(Document):
     meters: tuple[str, ...] = DEFAULT_METERS
     seed: int = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_stand_at_their_level(cls, data: Any) -> Any:
+        for place, fields, given in _levels_of(data):
+            for name in given:
+                homes = [_HOMES[kind] for kind in _HOMES if name in kind.model_fields] if name not in fields else []
+                if homes:
+                    raise ValueError(f"{place}field '{name}' does not belong here; write it {' or '.join(homes)}")
+        return data
+
     @model_validator(mode="after")
     def _names_differ(self) -> "Campaign":
         names = [environment.name for environment in self.environments]
@@ -153,7 +189,8 @@ class Campaign(Document):
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise UsageError(f"{path}: cannot be read: {reason}; give a YAML file of a campaign", path=path) from None
-        return cls.from_yaml(text, str(path))
+        found = cls.from_yaml(text, str(path))
+        return found.model_copy(update={"environments": tuple(spec.beside(Path(path)) for spec in found.environments)})
 
     def to_yaml(self) -> str:
         """Return the campaign as YAML; `from_yaml` makes an equal one of it."""
@@ -175,6 +212,26 @@ class Campaign(Document):
         return [rig_of(environment, space=self.space) for environment in self.environments]
 
 
+_HOMES: Mapping[type[Document], str] = {
+    Campaign: "at the top level of the campaign",
+    Protocol: "inside protocol: {...}",
+    EnvironmentSpec: "inside an entry of environments",
+}
+
+
+def _levels_of(data: Any) -> Iterator[tuple[str, Collection[str], Mapping[str, object]]]:
+    """Yield what a message calls a level of a campaign's document, the fields it has, and those that were given."""
+    if not isinstance(data, Mapping):
+        return
+    yield "", Campaign.model_fields, data
+    if isinstance(protocol := data.get("protocol"), Mapping):
+        yield "protocol: ", Protocol.model_fields, protocol
+    environments = data.get("environments")
+    for number, environment in enumerate(environments if isinstance(environments, list | tuple) else ()):
+        if isinstance(environment, Mapping):
+            yield f"environments[{number}]: ", EnvironmentSpec.model_fields, environment
+
+
 def rig_of(spec: EnvironmentSpec, *, space: SpaceDocument | None = None) -> Rig:
     """Return the rig an environment's specification describes.
 
@@ -187,7 +244,8 @@ def rig_of(spec: EnvironmentSpec, *, space: SpaceDocument | None = None) -> Rig:
         MissingPackageError: If the system or the network needs a package that is not installed.
     """
     settings = dict(spec.settings) | ({"network": spec.network} if spec.network else {})
-    system = make_system(spec.system, settings)
+    with modules_beside(spec.folder):
+        system = make_system(spec.system, settings)
     document = spec.space or (None if spec.levels else space)
     workload: dict[str, Fact] = dict(spec.workload)
     chosen = _space_of(document) if document is not None else _restricted(system.space(), spec)
@@ -197,6 +255,7 @@ def rig_of(spec: EnvironmentSpec, *, space: SpaceDocument | None = None) -> Rig:
         workload=workload,
         actuators=dict(spec.actuators),
         space=_with_machine_options(chosen, spec, system),
+        folder=spec.folder,
     )
 
 

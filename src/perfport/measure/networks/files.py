@@ -21,7 +21,10 @@ def network_of_file(path: Path) -> Network:
         MissingPackageError: If the package that reads it is not installed.
     """
     if not path.is_file():
-        raise UsageError(f"network '{path}': there is no such file; give the path of a network's file", path=str(path))
+        where = "" if path.is_absolute() else f" in {Path.cwd()}, the folder perfport was started in"
+        raise UsageError(
+            f"network '{path}': there is no such file{where}; give the path of a network's file", path=str(path)
+        )
     inputs = _tflite_inputs(path) if path.suffix == ".tflite" else _onnx_inputs(path)
     return Network(path.stem, path.resolve(), inputs, digest_of_file(path), path.stat().st_size)
 

@@ -86,7 +86,7 @@ def _series(measurements: list[Measurement], property: str) -> list[list[tuple[f
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for made in standing(repeated):
         values = made.repetitions.get(property)
-        if values is not None and np.median(values) > 0:
+        if made.status is Status.OK and values is not None and np.median(values) > 0:
             key = (made.environment.fingerprint, configuration_key(made.configuration))
             found.setdefault(key, []).append((_at_s(made), float(np.log(np.median(values)))))
     return list(found.values())

@@ -23,7 +23,7 @@ class EnvironmentQuality:
         outcomes: Status -> number, of the measurements that stand.
         grades: Grade -> number, of those of them that are ok.
         reasons: What kept rows from an A ("other load", "wide interval") -> how many rows; most first.
-        n_again: Measurements made again because an earlier one was too disturbed.
+        n_again: Measurements made again because an earlier one was too disturbed, or failed.
         replicates: How far two measurements of one configuration lie apart.
         n_flagged: Rows measured while drift had taken the machine off its average.
     """

@@ -7,6 +7,7 @@ lines (`channel`) over those two pipes:
     child  -> runner  {"event": "ready", ...}                       or {"event": "refused", "reason": ...}
     runner -> child   {"configuration": ..., "seed": ..., ...}      for each configuration
     child  -> runner  {"event": "stage", "stage": "open"} ...       so that a crash can be placed
+    child  -> runner  {"event": "run", "last_s": ...} ...           before each timed run that is long
     child  -> runner  {"event": "window"}; waits for {"go": true}   when meters outside are read
     child  -> runner  {"event": "window_end", "inputs": n, "seconds": s}
     child  -> runner  {"event": "outcome", ...}
@@ -31,6 +32,7 @@ from perfport.measure.actuators import Journal, actuators_for, applied
 from perfport.measure.base import Outcome, Session, System
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.channel import LineBuffer, receive, send
+from perfport.measure.runner.modules import modules_beside
 from perfport.measure.runner.session import Hooks, measure_in_session
 
 __all__ = ["main"]
@@ -76,7 +78,8 @@ def main(read_fd: int, write_fd: int) -> int:
     try:
         with applied(actuators_for(levels), levels, journal=Journal()) as back:
             _limit_memory(job["protocol"]["memory_limit_bytes"])
-            system = _make_system(job["system"], job["settings"])
+            with modules_beside(job["folder"]):
+                system = _make_system(job["system"], job["settings"])
             conversation.send("ready", actuators=back)
             _serve(conversation, job, system, parent)
     except PerfError as error:
@@ -90,6 +93,7 @@ def _serve(conversation: _Conversation, job: dict[str, Any], system: System, par
     while (request := conversation.receive()) is not None:
         hooks = Hooks(
             stage=lambda stage: conversation.send("stage", stage=stage),
+            run=lambda last_s, inputs: conversation.send("run", last_s=last_s, inputs=inputs),
             check_alive=lambda: _leave_if_orphaned(parent),
             window=_window(conversation, request["window_s"], parent),
         )

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from statistics import median
 from typing import Any
 
 from perfport.errors import MeasurementError
@@ -21,7 +22,7 @@ from perfport.measure.runner.strays import MARK, end_strays
 
 __all__ = ["ChildLostError", "ChildProcess", "ChildTimedOutError"]
 
-EVENTS = frozenset({"ready", "refused", "stage", "window", "window_end", "outcome"})
+EVENTS = frozenset({"ready", "refused", "stage", "run", "window", "window_end", "outcome"})
 
 _CHUNK_BYTES = 1 << 16
 _PRINTED_BYTES = 4096
@@ -34,7 +35,42 @@ class ChildLostError(Exception):
 
 
 class ChildTimedOutError(Exception):
-    """The child did not answer in time; it was killed."""
+    """The child did not answer in time; it was killed.
+
+    Attributes:
+        at_least_s: Lower bound of what one input takes; None where nothing is known.
+    """
+
+    def __init__(self, at_least_s: float | None = None) -> None:
+        super().__init__()
+        self.at_least_s = at_least_s
+
+
+class TimedRuns:
+    """What the child tells of its timed runs, and so how slow a configuration is at least that times out in them."""
+
+    def __init__(self) -> None:
+        self._ended_s: list[float] = []
+        self._inputs = 1
+        self._begin_s: float | None = None
+
+    def note(self, message: Mapping[str, Any]) -> None:
+        """Note that a run begins, and what the last one took."""
+        if message["last_s"] is not None:
+            self._ended_s.append(float(message["last_s"]))
+        self._inputs = int(message["inputs"])
+        # Told, read and noted after it has begun: never too long.
+        self._begin_s = time.monotonic()
+
+    def at_least_s(self) -> float | None:
+        """Return the median over the timed runs, the one that has not ended as long as it has lasted; None without.
+
+        Only timed runs: the first runs of a configuration compile, allocate and fill caches, so one that takes
+        long says nothing about the later ones, which are what is measured.
+        """
+        if self._begin_s is None:
+            return None
+        return median([*self._ended_s, (time.monotonic() - self._begin_s) / self._inputs])
 
 
 class ChildProcess:
@@ -74,6 +110,7 @@ class ChildProcess:
         self.served = 0
         self.leaves_traces = False
         self._ending: str | None = None
+        self._runs = TimedRuns()
         self._buffer = LineBuffer()
         self._printed = b""
         self._selector = selectors.DefaultSelector()
@@ -111,7 +148,7 @@ class ChildProcess:
             send(self._write_fd, message)
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """Return the next message that is not a stage.
+        """Return the next message that tells neither of a stage nor of a run.
 
         Args:
             deadline: On the monotonic clock.
@@ -131,15 +168,22 @@ class ChildProcess:
             except ValueError as error:
                 self.close()
                 raise ChildLostError(f"the child's pipe carried {error}: the system wrote to foreign files") from error
-            if message["event"] != "stage":
+            if message["event"] == "run":
+                self._runs.note(message)
+            elif message["event"] == "stage":
+                self.stage = str(message.get("stage"))
+                self._runs = TimedRuns()
+            else:
                 return message
-            self.stage = str(message.get("stage"))
 
     def _wait(self, deadline: float) -> None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
+            # What has come and was not read yet may say that the run has ended.
+            is_all_read = all(key.data != "messages" for key, _ in self._selector.select(0))
+            at_least_s = self._runs.at_least_s() if is_all_read else None
             self.close()
-            raise ChildTimedOutError
+            raise ChildTimedOutError(at_least_s)
         timeout_s = left_s if self._exit_fd is not None else min(left_s, _POLL_S)
         ready = {key.data for key, _ in self._selector.select(timeout_s)}
         if "printed" in ready:

@@ -27,6 +27,7 @@ class Rig:
         actuators: Levels that hold for the whole environment (an instruction-set cap, the processors used).
         space: The options that configurations of this rig have.
         environment: Name and facets of where it is measured.
+        folder: Where the module of a system or network is looked for last; "" for nowhere.
     """
 
     system: System
@@ -34,6 +35,7 @@ class Rig:
     actuators: Mapping[str, Level]
     space: Space
     environment: Environment
+    folder: str = ""
 
     def split(self, configuration: Configuration) -> tuple[dict[str, Level | None], dict[str, Level | None]]:
         """Return the levels the system is opened with and those actuators set, fixed ones included."""
@@ -51,6 +53,7 @@ def make_rig(
     workload: Mapping[str, Fact] | None = None,
     actuators: Mapping[str, Level] | None = None,
     space: Space | None = None,
+    folder: str = "",
 ) -> Rig:
     """Return the rig of `system` under `workload` on this machine.
 
@@ -60,6 +63,7 @@ def make_rig(
         workload: Facts about the input.
         actuators: Levels that hold for the whole environment; they count among its facets.
         space: Options and levels to use, some or all of the system's; all if None.
+        folder: Where the child looks last for the module of the system, or of its network: beside the campaign.
 
     Raises:
         UsageError: If the space has options or levels that neither the system nor an actuator has.
@@ -76,7 +80,8 @@ def make_rig(
         raise UsageError(
             f"{', '.join(both)}: fixed for environment '{name}' and an option as well; keep one of the two"
         )
-    return Rig(system, dict(workload or {}), actuators, chosen, _environment(name, system, workload or {}, actuators))
+    environment = _environment(name, system, workload or {}, actuators)
+    return Rig(system, dict(workload or {}), actuators, chosen, environment, folder)
 
 
 def _check_space(space: Space, system: System) -> None:

@@ -39,6 +39,7 @@ from perfport.measure.base import (
 )
 from perfport.measure.machine.conditions import conditions_now, stolen_s
 from perfport.measure.machine.scratch import new_scratch
+from perfport.measure.properties import PRIMARY
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.child_process import ChildLostError, ChildProcess, ChildTimedOutError
 from perfport.measure.runner.metering import Metering, Window
@@ -201,11 +202,11 @@ class Runner:
         try:
             outcome = self._converse(child, request, self._reference(request.rig))
             is_usable = child.served < self._protocol.configurations_per_child
-        except ChildTimedOutError:
+        except ChildTimedOutError as error:
             if request.until is not None and time.monotonic() >= request.until:
                 self._end_child(request.child_key)
                 raise OutOfTimeError from None
-            outcome = Outcome(Status.TIMED_OUT, f"no answer for {self._protocol.timeout_s:g} s {_doing(child)}")
+            outcome = self._timed_out(child, error.at_least_s)
         except ChildLostError as error:
             outcome = Outcome(Status.FAILED, f"{error} {_doing(child)}{_said(child)}")
         if not is_usable:
@@ -215,6 +216,14 @@ class Runner:
             self._no_reference[request.rig] = outcome.reason
             return self._in_child(request)
         return outcome
+
+    def _timed_out(self, child: ChildProcess, at_least_s: float | None) -> Outcome:
+        """Return the outcome of a time-out, with the lower bound of an input's time that the timed runs give."""
+        reason = f"no answer for {self._protocol.timeout_s:g} s {_doing(child)}"
+        if at_least_s is None:
+            return Outcome(Status.TIMED_OUT, reason)
+        told = f"{reason}; an input takes at least {at_least_s:.3g} s"
+        return Outcome(Status.TIMED_OUT, told, repetitions={PRIMARY: np.array([at_least_s])})
 
     def _reference(self, rig: Rig) -> str:
         """Return the file of the default configuration's outputs, or "" if there can be none."""
@@ -304,6 +313,7 @@ class Runner:
             {
                 "parent": os.getpid(),
                 "sys_path": sys.path,
+                "folder": request.rig.folder,
                 "system": f"{type(system).__module__}:{type(system).__qualname__}",
                 "settings": dict(system.settings),
                 "workload": dict(request.rig.workload),
@@ -360,6 +370,7 @@ def _doing(child: ChildProcess) -> str:
         "open": "while opening the configuration",
         "check": "in the first run",
         "time": "while running",
+        "window": "after the timed runs",
     }.get(child.stage, f"({child.stage})")
 
 

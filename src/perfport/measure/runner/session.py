@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from perfport.data.environment import Fact
 from perfport.data.measurement import Status
 from perfport.errors import InvalidConfigurationError
-from perfport.measure.base import Configuration, HasOutput, Outcome, Session, System
+from perfport.measure.base import AddsReadings, Configuration, HasOutput, Outcome, ReportsReadings, Session, System
 from perfport.measure.machine.conditions import process_conditions
 from perfport.measure.machine.watch import Watch
 from perfport.measure.meters.clock import ClockMeter
 from perfport.measure.properties import PRIMARY
 from perfport.measure.protocol import Protocol
 from perfport.measure.runner.outputs import read_reference, write_reference, wrong_output
-from perfport.measure.runner.timing import Timing, relative_trend, run_reader, time_session
+from perfport.measure.runner.timing import Follower, Timing, relative_trend, run_reader, time_session
 
 __all__ = ["Hooks", "measure_in_session"]
 
@@ -35,12 +35,15 @@ class Hooks:
     """What happens around the loop; nothing by default.
 
     Attributes:
-        stage: Told what begins: "reference", "open", "check", "time".
+        stage: Told what begins: "reference", "open", "check", "time", "window".
+        run: Told before each timed run how long the last one took per input (None before the first) and how many
+            inputs a run serves; only where runs are long and the clock is what counts.
         check_alive: Called before each run; raises or exits to end it.
         window: Runs the session on while meters outside are read.
     """
 
     stage: Callable[[str], None] = _ignore
+    run: Callable[[float | None, int], None] = lambda last_s, inputs: None
     check_alive: Callable[[], None] = lambda: None
     window: Callable[[Session], None] = _ignore
 
@@ -114,6 +117,7 @@ def _run(session: Session, reference: Path | None, protocol: Protocol, hooks: Ho
         return Outcome(Status.FAILED, problem, conditions=checked)
     hooks.stage("time")
     outcome = _timed(session, protocol, hooks, is_watched=is_watched)
+    hooks.stage("window")
     if outcome.status is Status.OK:
         hooks.window(session)
     return replace(outcome, conditions={**checked, **outcome.conditions})
@@ -131,7 +135,9 @@ def _timed(session: Session, protocol: Protocol, hooks: Hooks, *, is_watched: bo
     reader = run_reader(session, ClockMeter())
     # Not before the output was checked: that may have kept threads of our own busy.
     watch = Watch(protocol.scheduling, protocol.budget_s) if is_watched else None
-    timing = time_session(reader, protocol, check_alive=hooks.check_alive, pacer=watch)
+    timing = time_session(
+        reader, protocol, check_alive=hooks.check_alive, pacer=watch, follower=_follower(session, hooks)
+    )
     conditions: dict[str, object] = {"timing_s": round(time.perf_counter() - begin, 6), **_loop_facts(timing)}
     if watch is not None:
         conditions |= watch.facts()
@@ -142,6 +148,21 @@ def _timed(session: Session, protocol: Protocol, hooks: Hooks, *, is_watched: bo
         if len(wrong):
             return Outcome(Status.FAILED, f"the system reported {name} = {wrong[0]:g}", conditions=conditions)
     return Outcome(Status.OK, repetitions=repetitions, conditions=conditions, cost_s=timing.elapsed_s)
+
+
+def _follower(session: Session, hooks: Hooks) -> Follower:
+    def follow(before: Sequence[float]) -> None:
+        if _is_by_the_clock(session):
+            hooks.run(before[-1] if before else None, session.inputs_per_run)
+
+    return follow
+
+
+def _is_by_the_clock(session: Session) -> bool:
+    """Whether the time of a run is what the clock reads; asked when a run has ended."""
+    if isinstance(session, ReportsReadings):
+        return False
+    return not isinstance(session, AddsReadings) or PRIMARY not in session.added_readings()
 
 
 def _loop_facts(timing: Timing) -> dict[str, object]:

@@ -24,6 +24,7 @@ from perfport.measure.properties import PRIMARY
 from perfport.measure.protocol import Protocol as MeasuringProtocol
 
 __all__ = [
+    "Follower",
     "Pacer",
     "RunReader",
     "Timing",
@@ -37,6 +38,8 @@ __all__ = [
 
 StoppedBy = Literal["interval", "budget", "max_repetitions"]
 
+# Shorter runs are not followed one by one: telling of them would disturb them, and none of them fills a time-out.
+_FOLLOWED_S = 0.1
 _FEWEST_FOR_TREND = 6
 _CHANCE = 2.5  # standard errors; halves of a steady run differ by more in one of eighty
 
@@ -88,6 +91,9 @@ class Pacer(Protocol):
     def end(self) -> None:
         """Note that the timed runs are over, however they ended."""
         ...
+
+
+Follower = Callable[[Sequence[float]], None]
 
 
 class _NoPacer:
@@ -154,6 +160,7 @@ def time_session(
     *,
     check_alive: Callable[[], None] = lambda: None,
     pacer: Pacer | None = None,
+    follower: Follower | None = None,
 ) -> Timing:
     """Warm up, then repeat until the median is known to `protocol.interval_width` or the budget ends.
 
@@ -162,21 +169,32 @@ def time_session(
         protocol: Bounds of both phases.
         check_alive: Called before each run; raises to end the loop (a child whose parent is gone).
         pacer: Watches over the timed runs.
+        follower: Told before each timed run what those before it took per input, if runs are long.
     """
     pacer = pacer or _NoPacer()
     begin_s = read.now_s()
     warm_up = _warm_up(read, protocol, check_alive)
+    if follower is None or warm_up.fastest_s < _FOLLOWED_S:
+        follower = _follow_nothing
     pacer.begin(warm_up.fastest_s)
     try:
-        repetitions, stopped_by = _timed_runs(read, protocol, check_alive, pacer)
+        repetitions, stopped_by = _timed_runs(read, protocol, check_alive, pacer, follower)
     finally:
         pacer.end()
     width = relative_interval_width(repetitions[PRIMARY], protocol.confidence)
     return Timing(repetitions, warm_up.runs, warm_up.is_stable, stopped_by, width, read.now_s() - begin_s)
 
 
+def _follow_nothing(_: Sequence[float]) -> None:
+    return None
+
+
 def _timed_runs(
-    read: RunReader, protocol: MeasuringProtocol, check_alive: Callable[[], None], pacer: Pacer
+    read: RunReader,
+    protocol: MeasuringProtocol,
+    check_alive: Callable[[], None],
+    pacer: Pacer,
+    follower: Follower,
 ) -> tuple[dict[str, list[float]], StoppedBy]:
     repetitions: dict[str, list[float]] = {}
     start_s = read.now_s()
@@ -184,6 +202,7 @@ def _timed_runs(
     for n in range(1, protocol.max_repetitions + 1):
         check_alive()
         pacer.before_run()
+        follower(repetitions.get(PRIMARY, []))
         for name, value in read().items():
             repetitions.setdefault(name, []).append(value)
         if n < protocol.min_repetitions:

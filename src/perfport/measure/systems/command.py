@@ -168,7 +168,9 @@ class _OpenSession:
                 end(process)
         if code != 0:
             told = last_line(errors) or last_line(printed)
-            raise MeasurementError(f"the program {ending_of(code)}" + (f": {told}" if told else ""))
+            lacking = self._program.lacking_path()
+            because = f" ({lacking})" if lacking else ""
+            raise MeasurementError(f"the program {ending_of(code)}{because}" + (f": {told}" if told else ""))
         cpu_after_s = _children_cpu_s()
         self._cpu_s = None if cpu_before_s is None or cpu_after_s is None else cpu_after_s - cpu_before_s
         self._answer = _answer(printed)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ __all__ = ["Program", "check_names", "completed", "end", "ending_of", "last_line
 
 _TAIL_BYTES = 1 << 16
 _LINE_CHARS = 200
+_RELATIVE_PATH = re.compile(r"(?!-)[\w.+-]+(/[\w.+-]+)+")
 # Elsewhere than on Linux a program stays in the group of the child and ends with that: a child that is killed cannot
 # end a second group, and what it leaves is found by its mark on Linux only (`strays`).
 _HAS_GROUP = sys.platform == "linux"
@@ -98,6 +100,17 @@ class Program:
             )
         except OSError as error:
             raise MeasurementError(f"program '{command[0]}' cannot be started: {error.strerror}") from error
+
+    def lacking_path(self) -> str:
+        """Return what to say of an argument that names a file which is not there, "" if there is none.
+
+        Only an argument that names a folder as well is taken for a path. It may be one that the program makes, so
+        this is said beside a failure only.
+        """
+        for part in self.command[1:]:
+            if _RELATIVE_PATH.fullmatch(part) and not Path(part).exists():
+                return f"there is no {part} in {Path.cwd()}, where perfport was started"
+        return ""
 
 
 def positive_seconds(setting: str, given: object) -> float:

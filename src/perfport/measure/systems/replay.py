@@ -100,7 +100,8 @@ class ReplaySystem:
         return Outcome(
             status=status,
             reason="" if status is Status.OK else f"recorded as {status}",
-            repetitions=repetitions if status is Status.OK else {},
+            # Of a row that timed out they are lower bounds.
+            repetitions=repetitions if status in (Status.OK, Status.TIMED_OUT) else {},
             absent=absent if status is Status.OK else {},
             conditions={"replayed_row": row, **conditions},
             cost_s=cost_s if np.isfinite(cost_s) else 0.0,

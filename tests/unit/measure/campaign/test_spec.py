@@ -52,6 +52,16 @@ def test_examples_satisfy_the_schema() -> None:
         ("1: 2\nname: a\nenvironments: [{name: x, system: s}]", "unknown field '1'"),
         (ONE + "replicate: 2", "did you mean 'replicates'"),
         (ONE + "protocol: {budget: 2}", "protocol: unknown field 'budget'; did you mean 'budget_s'"),
+        (
+            ONE + "protocol: {remeasure: 2}",
+            "protocol: field 'remeasure' does not belong here; write it at the top level",
+        ),
+        (ONE + "budget_s: 2", r"field 'budget_s' does not belong here; write it inside protocol: \{"),
+        (
+            ONE + "workload: {side: 2}",
+            "field 'workload' does not belong here; write it inside an entry of environments",
+        ),
+        (ONE.replace("}]", ", timeout_s: 9}]"), r"environments\[0\]: field 'timeout_s' .* inside protocol"),
         (ONE + "configurations: 0", "configurations"),
         (ONE + "configurations: []", "configurations is an empty list"),
         (ONE + "version: 9", "newer than 1"),

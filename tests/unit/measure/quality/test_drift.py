@@ -1,5 +1,6 @@
 """Drift from sentinels, and the quality of a campaign."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -54,6 +55,20 @@ def test_noise_alone_is_smoothed_away() -> None:
     assert max(map(abs, drift.range_pct)) < 3
     assert drift.noise_pct == pytest.approx(5, rel=0.4)
     assert drift.flagged([made(ENVIRONMENTS[0], 3, 0.3, threads=8)]) == []
+
+
+def test_bounds_of_time_outs_are_no_readings() -> None:
+    steady = sentinels(np.ones(20), 0.0)
+    late = replace(
+        steady[20],
+        repetitions={"inference_time_s": np.array([9.0])},
+        status=Status.TIMED_OUT,
+        grade="",
+        reason="no answer",
+    )
+    drift = drift_of([*steady[:20], late, *steady[21:]])
+    assert drift is not None
+    assert drift.range_pct == pytest.approx((0, 0))
 
 
 def test_few_sentinels_tell_nothing() -> None:

@@ -149,6 +149,34 @@ def test_a_child_that_hangs_is_timed_out_and_replaced() -> None:
         assert works(runner.measure(rig, {"fault": "none"}))
 
 
+@pytest.mark.parametrize(
+    ("run_s", "timeout_s", "bound_s"),
+    [
+        (0.3, 3.0, (0.25, 0.35)),  # most timed runs ended: about what a run takes
+        (1.0, 4.5, (0.1, 0.65)),  # the first one had not: as long as it has lasted
+        (1.0, 3.5, None),  # warm-up: later runs may be faster by any factor
+    ],
+)
+def test_a_time_out_in_the_timed_runs_leaves_a_lower_bound(
+    run_s: float, timeout_s: float, bound_s: tuple[float, float] | None
+) -> None:
+    sleeping = SyntheticSystem(n_options=1, mode="sleep", base_s=run_s, noise=0.0, effects={})
+    protocol = QUICK.model_copy(
+        update={"warm_up_runs": 1, "min_repetitions": 20, "max_repetitions": 20, "timeout_s": timeout_s}
+    )
+    with Runner(protocol) as runner:
+        rig = make_rig("here", sleeping)
+        outcome = runner.measure(rig, rig.space.default_configuration())
+    assert outcome.status is Status.TIMED_OUT
+    assert not outcome.absent
+    if bound_s is None:
+        assert not outcome.repetitions
+        return
+    (at_least_s,) = outcome.repetitions["inference_time_s"].tolist()
+    assert bound_s[0] < at_least_s < bound_s[1]
+    assert f"while running; an input takes at least {at_least_s:.3g} s" in outcome.reason
+
+
 @pytest.mark.slow
 def test_a_child_that_eats_memory_meets_its_limit() -> None:
     limited = QUICK.model_copy(update={"memory_limit_bytes": 2 << 30, "timeout_s": 120})
@@ -335,7 +363,7 @@ def test_a_child_whose_runner_is_killed_ends_by_itself() -> None:
         "Runner(Protocol()).measure(make_rig('here', FaultySystem()), {'fault': 'hang'})\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
-    while not (children := children_of(parent.pid)):
+    while not (children := children_of(parent.pid)) or len(folders_of(parent.pid)) < 2:
         assert parent.poll() is None
         time.sleep(0.02)
     parent.kill()

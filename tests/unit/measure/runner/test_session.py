@@ -1,5 +1,6 @@
 """One configuration from open to close, without a child."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,49 @@ def test_stages_come_in_order_and_the_window_last(tmp_path: Path) -> None:
     reference = tmp_path / "reference.npz"
     for _ in range(2):
         measure_in_session(FaultySystem(), {"fault": "none"}, {}, protocol=QUICK, reference=reference, hooks=hooks)
-    assert told == ["reference", *["open", "check", "time", "window of 1"] * 2]
+    assert told == ["reference", *["open", "check", "time", "window", "window of 1"] * 2]
+
+
+class Batches:
+    """A session of two inputs a run that spends 0.15 s, and may say itself what an input took."""
+
+    inputs_per_run = 2
+
+    def __init__(self, time_s: float | None, run_s: float = 0.15) -> None:
+        self._time_s = time_s
+        self._run_s = run_s
+
+    def run_once(self) -> None:
+        time.sleep(self._run_s)
+
+    def added_readings(self) -> dict[str, float | None]:
+        latency: dict[str, float | None] = {"latency_s": 0.2}
+        return latency if self._time_s is None else latency | {"inference_time_s": self._time_s}
+
+
+class BatchSystem(SyntheticSystem):
+    """Opens the session it was given."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(n_options=1)
+        self._session = session
+
+    @contextmanager
+    def open(self, configuration: Configuration, workload: Mapping[str, Fact], *, seed: int = 0) -> Iterator[Session]:
+        yield self._session
+
+
+def test_timed_runs_are_followed_where_they_are_long_and_the_clock_counts() -> None:
+    told: list[tuple[float | None, int]] = []
+    hooks = Hooks(run=lambda last_s, inputs: told.append((last_s, inputs)))
+    outcome = measure_in_session(BatchSystem(Batches(None)), {}, {}, protocol=QUICK, hooks=hooks)
+    assert told == [(None, 2), *((last_s, 2) for last_s in outcome.repetitions["inference_time_s"].tolist()[:-1])]
+    told.clear()
+    # What an input took is not what the run took, or a run is too short to be disturbed.
+    for session in (Batches(0.01), Batches(None, run_s=0.001)):
+        measure_in_session(BatchSystem(session), {}, {}, protocol=QUICK, hooks=hooks)
+    measure_in_session(SyntheticSystem(n_options=1, base_s=9.0), {}, {}, protocol=QUICK, hooks=hooks)
+    assert told == []
 
 
 def test_a_failed_configuration_has_no_window(tmp_path: Path) -> None:

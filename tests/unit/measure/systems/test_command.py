@@ -106,6 +106,20 @@ def test_without_a_time_of_its_own_the_clock_around_the_program_counts() -> None
 QUICK = Protocol(min_repetitions=1, max_repetitions=2, min_time_s=0, warm_up_runs=1, warm_up_max_s=0)
 
 
+def test_a_file_that_is_not_there_is_told_with_the_folder_it_was_looked_for_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = {"options": [{"name": "n", "type": "boolean"}]}
+    there = tmp_path / "there.py"
+    there.write_text("raise SystemExit(3)")
+    for script, is_lacking in (("scripts/bench.py", True), (str(there), False)):
+        system = CommandSystem(["${python}", script, "--n=${n}"], space, properties={})
+        reason = measure_in_session(system, {}, {}, protocol=QUICK).reason
+        lacking = f"(there is no scripts/bench.py in {tmp_path}, where perfport was started)"
+        assert (lacking in reason) == is_lacking
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [

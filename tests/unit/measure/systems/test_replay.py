@@ -1,5 +1,6 @@
 """Recorded systems."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from perfport.measure.runner.rig import make_rig
 from perfport.measure.systems.replay import ReplaySystem
 from perfport.space.options import Option
 from perfport.space.space import Space
+from perfport.transfer.bounds import is_bound
 
 
 @pytest.fixture
@@ -51,6 +53,16 @@ def test_a_replayed_campaign_has_the_numbers_statuses_and_costs_of_then(dataset:
     # Rows of one configuration are its replicates.
     assert second[1].repetitions["inference_time_s"].tolist() == [0.3]
     assert second[0].repetitions["inference_time_s"].tolist() == [0.4]
+
+
+def test_the_bound_of_a_row_that_timed_out_is_replayed(dataset: Dataset, tmp_path: Path) -> None:
+    limits = {**dataset.responses, "inference_time_s": np.array([0.4, 0.2, 0.3, 5.0])}
+    rig = make_rig("board", ReplaySystem(dataset=replace(dataset, responses=limits)))
+    with Store.open(tmp_path / "p.db") as store:
+        measure_configurations(rig, pd.DataFrame({"threads": [1, 4]}), store, lease=tmp_path / "lock")
+        again = store.dataset("board")
+    assert is_bound(again, "inference_time_s").tolist() == [row == "timed_out" for row in again.status]
+    assert sorted(again.responses["inference_time_s"]) == [0.4, 5.0]
 
 
 def test_what_was_never_measured_is_invalid_not_invented(dataset: Dataset) -> None:
