@@ -121,9 +121,7 @@ def _gated(before: "Dataset", after: "Dataset", property: str, rule: str, junit:
     if as_json:
         print_json(check.to_dict())
     else:
-        from perfport.report.advice_terminal import show_check
-
-        out.print(show_check(check))
+        out.print(str(check), markup=False)
     return 0 if check.passed else 1
 
 

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from perfport.advise.comparison.result import Comparison, InfluenceChange, Kind, RankChange
 from perfport.advise.influences.explanation import EffectCurve, Explanation, Influence
-from perfport.advise.regression.check import RegressionCheck, Suspect
 from perfport.advise.rendering import level_text, setting_text
 from perfport.report.advice_figures import change_text
 from perfport.report.comparison_page import comparison_headline
@@ -18,7 +17,7 @@ from perfport.report.terminal import plain, simple_table
 from perfport.report.wording import format_factor, format_pct, format_share, property_label
 from perfport.units import format_quantity
 
-__all__ = ["show_changes", "show_check", "show_explanation"]
+__all__ = ["show_changes", "show_explanation"]
 
 _KIND_STYLES: Mapping[Kind, str] = {
     "stays": "green",
@@ -125,28 +124,6 @@ def show_changes(comparison: Comparison) -> RenderableType:
         parts.append(_ranks(comparison.ranks[:_SHOWN_RANKS]))
     parts += [plain(f"Intervals from {comparison.interval_origin}."), *map(plain, comparison.notes)]
     return Group(*parts)
-
-
-def show_check(check: RegressionCheck) -> RenderableType:
-    """Return the outcome of a gate; of a pair each factor stands beside the two levels it belongs to."""
-    text = str(check)
-    for suspect in check.suspects:
-        text = text.replace(str(suspect), _suspect(suspect))
-    return plain(text)
-
-
-def _suspect(suspect: Suspect) -> str:
-    if len(suspect.options) == 1:
-        return str(suspect)
-    cells = [f"{_levels_of_pair(suspect, levels)}: ×{factor:.2f}" for levels, factor in suspect.factors.items()]
-    return f"{' × '.join(suspect.options)}: {'; '.join(cells)}"
-
-
-def _levels_of_pair(suspect: Suspect, levels: str) -> str:
-    texts = levels.split(", ")
-    if len(texts) != len(suspect.options):  # a level with a comma of its own
-        return levels
-    return ", ".join(f"{name}={text}" for name, text in zip(suspect.options, texts, strict=True))
 
 
 def _sure(change: InfluenceChange) -> str:

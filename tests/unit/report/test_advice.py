@@ -12,9 +12,8 @@ from tests.unit.report.samples import TIME, sample_changes, sample_curve
 
 from perfport.advise.comparison.result import KINDS
 from perfport.advise.influences.explanation import Explanation, Influence
-from perfport.advise.regression.check import RegressionCheck, Suspect
 from perfport.report.advice_figures import change_text, curve_limits, curve_text, draw_changes, draw_curve
-from perfport.report.advice_terminal import show_changes, show_check, show_explanation
+from perfport.report.advice_terminal import show_changes, show_explanation
 from perfport.report.comparison_page import comparison_headline, render_comparison, write_comparison_page
 from perfport.report.figures import figure_json
 
@@ -161,17 +160,3 @@ def test_long_curves_are_thinned_out_and_keep_their_ends() -> None:
     )
     text = printed(show_explanation(replace(sample_explanation(), curves=(curve,))), 400)
     assert "0: 10.0" in text and "39: 49.0" in text and text.count("ms") == 8
-
-
-def test_a_gate_says_which_levels_of_a_pair_a_factor_belongs_to() -> None:
-    suspects = (
-        Suspect(("graph",), 1.0, {"off": 1.01, "all": 1.47}),
-        Suspect(("core1", "freq"), 0.9, {"off, 345600": 2.61, "off, 652800": 4.61}),
-        Suspect(("a", "b"), 0.9, {"x, y, z": 2.0}),
-    )
-    check = RegressionCheck(TIME, "p90 slowdown > 10%", False, 1.0, 0.95, (), suspects, 1.5, 20)
-    text = printed(show_check(check), width=200)
-    assert "  graph: off ×1.01, all ×1.47" in text
-    assert text.count("core1 × freq: core1=off, freq=345600: ×2.61; core1=off, freq=652800: ×4.61") == 1
-    assert "a × b: x, y, z: ×2.00" in text
-    assert text.startswith("FAILED: rule")

@@ -31,7 +31,7 @@ from perfport.advise.comparison.contrasts import ContrastBasis
 from perfport.advise.influences.coding import sample_configurations
 from perfport.advise.regression.pairing import MIN_ROWS, Pairs, Runs, configuration_text
 from perfport.advise.regression.rules import Clause, Rule, parse_rule
-from perfport.advise.rendering import html_block, level_text
+from perfport.advise.rendering import html_block, level_text, setting_text
 from perfport.data.dataset import Dataset
 from perfport.data.measurement import FloatArray, Property
 from perfport.errors import UsageError
@@ -84,7 +84,7 @@ class Suspect:
     Attributes:
         options: One or two names.
         probability: That the change depends on them.
-        factors: Level (of a pair: the two levels) -> change of the response, candidate over baseline.
+        factors: Level (of a pair: "option=level, option=level") -> change of the response, candidate over baseline.
     """
 
     options: tuple[str, ...]
@@ -92,7 +92,10 @@ class Suspect:
     factors: Mapping[str, float]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{levels} ×{factor:.2f}" for levels, factor in self.factors.items())
+        if len(self.options) == 1:
+            shown = ", ".join(f"{level} ×{factor:.2f}" for level, factor in self.factors.items())
+        else:
+            shown = "; ".join(f"{levels}: ×{factor:.2f}" for levels, factor in self.factors.items())
         return f"{' × '.join(self.options)}: {shown}"
 
 
@@ -367,7 +370,10 @@ def _factors(basis: ContrastBasis, found: InferredChanges, term: tuple[str, ...]
     total = np.full(len(grid), float(found.draws.intercepts.mean()))
     for part in parts:
         total += basis.columns(part, grid) @ found.target[part].mean(axis=0)
-    texts = [", ".join(level_text(grid[name].iloc[row]) for name in term) for row in range(len(grid))]
+    if len(term) == 1:
+        texts = [level_text(level) for level in grid[term[0]]]
+    else:
+        texts = [", ".join(setting_text(name, grid[name].iloc[row]) for name in term) for row in range(len(grid))]
     return {text: float(factor) for text, factor in zip(texts, np.exp(total), strict=True)}
 
 

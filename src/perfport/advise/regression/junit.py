@@ -27,10 +27,11 @@ def junit_xml(checks: Sequence[RegressionCheck], *, suite: str = "perfport compa
         case = ET.SubElement(
             cases, "testcase", {"classname": _clean(check.property.name), "name": _clean(check.rule), "time": "0"}
         )
-        if not check.passed:
+        if check.passed:
+            ET.SubElement(case, "system-out").text = _clean(str(check))
+        else:
             failure = ET.SubElement(case, "failure", {"type": "regression", "message": _clean(check.reason)})
             failure.text = _clean(str(check))
-        ET.SubElement(case, "system-out").text = _clean(str(check))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

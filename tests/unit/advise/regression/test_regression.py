@@ -249,6 +249,21 @@ def test_replicates_are_averaged() -> None:
     assert check_regression(dataset(rows, law(rows)), dataset(twice, y)).common_factor == pytest.approx(1.0, abs=0.03)
 
 
+def test_a_pair_is_named_with_the_level_of_each_option() -> None:
+    rows = pd.concat(SPACE.enumerate(), ignore_index=True)
+    rng = np.random.default_rng(15)
+    exactly_one = numbers(rows, "spinning") != numbers(rows, "arena")
+    after = noisy(law(rows) * np.exp(0.7 * exactly_one), rng, 0.02)
+    check = check_regression(dataset(rows, noisy(law(rows), rng, 0.02)), dataset(rows, after))
+    pair = next(suspect for suspect in check.suspects if len(suspect.options) == 2)
+    assert set(pair.options) == {"spinning", "arena"}
+    levels = f"{pair.options[0]}=on, {pair.options[1]}=off"
+    assert pair.factors[levels] == pytest.approx(2.0, rel=0.2)
+    assert f"{levels}: ×{pair.factors[levels]:.2f}" in str(check)
+    # Said once: what failed is the failure's text.
+    assert junit_xml([check]).count(levels) == 1
+
+
 def test_junit_xml_is_well_formed_whatever_is_in_it() -> None:
     rng = np.random.default_rng(11)
     rows = SPACE.sample(20, rng)
