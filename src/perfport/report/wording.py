@@ -181,8 +181,8 @@ def headline(data: ReportData) -> str:
     settings = _settings(choice, data.options)
     if isinstance(choice.verified, Missing):
         predicted = f"{settings}: predicted {label} {format_quantity(choice.predicted.value, unit)}"
-        promised = predicted if data.trade_off is None else _served(data.trade_off, settings)
-        return f"{promised}, not verified ({choice.verified.reason})."
+        alone = f"{predicted}, not verified ({choice.verified.reason})."
+        return alone if data.trade_off is None else f"{_served(data.trade_off, settings)}, not verified."
     measured = f"measured {label} {format_quantity(choice.verified.value, unit)}"
     gain = gain_over_default(choice, data.property)
     if not changed_options(choice) or gain is None or isinstance(choice.default_measured, Missing):
@@ -246,9 +246,8 @@ def _served(found: TradeOff, settings: str) -> str:
         for expected in offer.expected
     )
     role = f", the knee of {len(found.offers)} offers" if offer.is_knee and len(found.offers) > 1 else ""
-    kept = "" if offer.probability is None else f" (limits kept with probability {offer.probability:.2f})"
     missed = "" if found.is_kept else "No configuration surely keeps the limits; this one comes nearest. "
-    return f"{missed}{settings} for the goal '{found.goal}'{role}: predicted {promised}{kept}"
+    return f"{missed}{settings} for '{found.goal}'{role}: predicted {promised}"
 
 
 def _settings(choice: Choice, options: Sequence[Option]) -> str:
