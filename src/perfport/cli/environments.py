@@ -117,8 +117,7 @@ class Measured:
     """Where environments are looked up: in tables, or in a store, of which a campaign or protocol may be meant."""
 
     where: str
-    tables: SystemTables | None
-    store: Store | None
+    held: SystemTables | Store
     campaign: str | None = None
     protocol: str | None = None
 
@@ -128,10 +127,9 @@ class Measured:
         Raises:
             UsageError: If there is no such environment.
         """
-        if self.tables is not None:
-            return self.tables.environments[name]
-        assert self.store is not None  # noqa: S101  # one of the two is always there
-        return self.store.dataset(name, campaign=self.campaign, protocol=self.protocol)
+        if isinstance(self.held, SystemTables):
+            return self.held.environments[name]
+        return self.held.dataset(name, campaign=self.campaign, protocol=self.protocol)
 
     def pool(self, target: str, *, campaign: Path | None, seed: int) -> Pool:
         """Return the target configurations to choose from: those looked up, or those of a rig to be measured.
@@ -141,10 +139,10 @@ class Measured:
         """
         if campaign is None:
             return _LookedUp(self.dataset(target))
-        if self.store is None:
+        if isinstance(self.held, SystemTables):
             raise UsageError(f"{self.where} holds tables, which cannot be measured into; give a store with --data")
         rig, spec = rig_of_campaign(campaign, target)
-        return _MeasuredNow(candidates(rig.space, seed), rig, spec, self.store)
+        return _MeasuredNow(candidates(rig.space, seed), rig, spec, self.held)
 
 
 @contextmanager
@@ -166,10 +164,10 @@ def measured_environments(
         given = next((flag for flag, name in (("campaign", campaign), ("protocol", protocol)) if name), None)
         if given is not None:
             raise UsageError(f"--{given} was given, but {data} holds tables, not a store; leave it out")
-        yield Measured(data, read_tables(data), None)
+        yield Measured(data, read_tables(data))
         return
     with Store.open(data) if create else store_to_read(data) as store:
-        yield Measured(data, None, store, campaign, protocol)
+        yield Measured(data, store, campaign, protocol)
 
 
 def store_to_read(where: str) -> Store:

@@ -16,14 +16,14 @@ def list_environments(
     as_json: JsonFlag = False,
 ) -> None:
     """List the environments: how many configurations, how they ended, properties, options."""
+    from perfport.data.tables import SystemTables
     from perfport.report.held import held_in_dataset, held_in_measurements, show_held
 
     with measured_environments(data) as opened:
-        if opened.tables is not None:
-            held = [held_in_dataset(dataset) for dataset in opened.tables.environments.values()]
+        store = opened.held
+        if isinstance(store, SystemTables):
+            held = [held_in_dataset(dataset) for dataset in store.environments.values()]
         else:
-            store = opened.store
-            assert store is not None  # noqa: S101  # one of the two is always there
             held = [
                 held_in_measurements(environment, store.read(environment=environment), store.properties(environment))
                 for environment in store.environments()

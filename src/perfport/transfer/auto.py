@@ -209,8 +209,7 @@ def _judged(model: MixedModel, alone: MixedModel, target: Dataset, property: str
 
 def _on_its_own(target: Dataset, property: str) -> MixedModel:
     alone = _without_sources(target, property)
-    model = _judged(alone, alone, target, property)
-    return model.with_verdict(replace(model.verdict, decision="no source"))
+    return _judged(alone, alone, target, property)
 
 
 def _disbelieved(model: MixedModel, target: Dataset) -> tuple[str, ...]:
