@@ -341,7 +341,7 @@ def test_meters_are_those_of_the_campaign_through_every_door(
     rig, campaign = rig_of_campaign(file, "here")
     frame = rig.space.sample(2, np.random.default_rng(0))
     run_campaign(campaign, store, max_runs=1)
-    Measured("here", None, store).pool("here", campaign=file, seed=0).take(np.arange(2))
+    Measured("here", store).pool("here", campaign=file, seed=0).take(np.arange(2))
     measure_configurations(rig, frame, store, block=1, meters=campaign.meters)
     measure_side_by_side(rig, frame, store, rounds=1, meters=campaign.meters)
     told: dict[str, Any] = {"protocol": campaign.protocol, "campaign": campaign.name, "meters": campaign.meters}
